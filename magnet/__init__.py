@@ -1,0 +1,41 @@
+"""Magnet: a build tool for projects that make containers, on Docker, Podman and Buildah."""
+
+__version__ = "0.1.0"
+
+# Not imported from typing, which would cost half of what `magnet --version` does.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from magnet.buildfile import Namespace as Namespace
+    from magnet.buildfile import target as target
+    from magnet.envs import env as env
+    from magnet.errors import MagnetError as MagnetError
+    from magnet.model import Copy as Copy
+    from magnet.model import Image as Image
+    from magnet.model import Mount as Mount
+    from magnet.parameters import Parameter as Parameter
+    from magnet.body import T as T
+
+_HOMES = {
+    "Copy": "model",
+    "Image": "model",
+    "MagnetError": "errors",
+    "Mount": "model",
+    "Namespace": "buildfile",
+    "Parameter": "parameters",
+    "T": "body",
+    "env": "envs",
+    "target": "buildfile",
+}
+
+__all__ = ["Copy", "Image", "MagnetError", "Mount", "Namespace", "Parameter", "T", "env", "target"]
+
+
+def __getattr__(name: str) -> "Any":
+    # Imported when asked for, so that `magnet --version` need not pay for it.
+    if name not in _HOMES:
+        raise AttributeError(f"module `magnet` has no attribute `{name}`")
+    from importlib import import_module
+
+    return getattr(import_module(f"magnet.{_HOMES[name]}"), name)

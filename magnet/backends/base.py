@@ -1,0 +1,411 @@
+"""What every backend has in common: the questions and requests, and how each is carried out.
+
+A backend is a table of pure `*_command` methods and parsers for one engine. What happens around a command,
+to look whether its result is really there, to translate its failure and to clean up after it, is written here
+once.
+"""
+
+import os
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from magnet.errors import CommandFailed, EngineError, MagnetfileError
+from magnet.model import (
+    BuildRequest,
+    Command,
+    Image,
+    ImageListing,
+    Mount,
+    Option,
+    Platform,
+    Pull,
+    RunRequest,
+    RunResult,
+)
+from magnet.process import Completed, Shell, Write, ask
+
+DETAIL_LINES = 8
+"""How many of an engine's last lines an error shows."""
+
+_IMAGE_ID = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What a probe found: the program, its versions and what it can do.
+
+    `features` are the parts of a request that not every engine can do; see `_needed_features`.
+    """
+
+    name: str
+    program: str
+    version: str
+    rootless: bool = False
+    builder: Literal["buildkit", "buildx", "legacy", "buildah"] = "buildah"
+    features: frozenset[str] = frozenset()
+
+    def __str__(self) -> str:
+        legacy = ", legacy builder" if self.builder == "legacy" else ""
+        return f"{self.name} {self.version}{' rootless' if self.rootless else ''}{legacy}"
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """The commands that run a container: what comes before, the run itself, and what is done in any case."""
+
+    main: Command
+    before: tuple[Command, ...] = ()
+    after: tuple[Command, ...] = ()
+
+
+class Backend(ABC):
+    """One container engine, seen through magnet's requests."""
+
+    name: ClassVar[str]
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    # What a backend must say. None of these runs anything, except `probe`.
+
+    @classmethod
+    @abstractmethod
+    def probe(cls) -> Engine:
+        """The engine on this machine; EngineError with a hint where none is usable."""
+
+    @abstractmethod
+    def build_command(self, request: BuildRequest) -> Command:
+        """The command that builds the request and writes the image's id to its `iidfile`."""
+
+    @abstractmethod
+    def run_plan(self, request: RunRequest, image: Image, container: str) -> RunPlan:
+        """The commands that run the request in `image`; `container` is a name that is free."""
+
+    @abstractmethod
+    def inspect_command(self, reference: str) -> Command:
+        """The command that prints an image's configuration as JSON."""
+
+    @abstractmethod
+    def parse_image(self, output: bytes) -> Image:
+        """The image in the output of `inspect_command`."""
+
+    @abstractmethod
+    def images_command(self, name: str | None) -> Command:
+        """The command that lists images, all or those of one repository, as JSON."""
+
+    @abstractmethod
+    def parse_images(self, output: bytes) -> tuple[ImageListing, ...]:
+        """The rows in the output of `images_command`."""
+
+    @abstractmethod
+    def containers_command(self, run_id: str) -> Command:
+        """The command that prints the containers that a run made, one a line."""
+
+    @abstractmethod
+    def remove_containers_command(self, containers: Iterable[str]) -> Command:
+        """The command that removes containers, running or not."""
+
+    @abstractmethod
+    def failed_step(self, output: str) -> str | None:
+        """The instruction that failed and how, in one line, where the output of a build tells."""
+
+    @abstractmethod
+    def refused_build_options(self) -> Mapping[str, str]:
+        """Options of BUILD_OPTIONS that this engine cannot do, and why not."""
+
+    @abstractmethod
+    def refused_run_options(self) -> Mapping[str, str]:
+        """Options of RUN_OPTIONS that this engine cannot do, and why not."""
+
+    # What most engines agree on.
+
+    def tag_command(self, reference: str, names: Iterable[str]) -> Command:
+        """The command that gives an image more names."""
+        return self._command("tag", reference, *names)
+
+    def remove_command(self, reference: str) -> Command:
+        """The command that removes an image, or one name of it."""
+        return self._command("rmi", reference)
+
+    def pull_command(self, reference: str, platform: Platform | None) -> Command:
+        """The command that fetches an image even where one of that name is here."""
+        wanted = ("--platform", str(platform)) if platform else ()
+        return self._command("pull", *wanted, reference)
+
+    def push_command(self, reference: str) -> Command:
+        """The command that sends an image to its registry."""
+        return self._command("push", reference)
+
+    def is_missing(self, answer: Completed) -> bool:
+        """Whether a failed `inspect_command` says that there is no such image, and nothing worse."""
+        said = answer.stderr.decode(errors="replace").lower()
+        return any(
+            words in said for words in ("no such image", "image not known", "no such object", "failed to find image")
+        )
+
+    def container_exit_code(self, done: Completed) -> int | None:
+        """The exit code of the container's own program, or None where the engine itself failed."""
+        # An engine's own failures are 125, and a program may end with 125 as well: the engine's last words tell.
+        engine_spoke = any(re.match(r"(docker: |Error: |error: )", line) for line in done.tail[-3:])
+        return None if done.returncode == 125 and engine_spoke else done.returncode
+
+    def container_write(self, write: Write) -> Write:
+        """`write`, without what the engine adds to the container's own output."""
+        return write
+
+    # What is done with it, the same for every engine.
+
+    def build(self, request: BuildRequest, shell: Shell) -> Image:
+        """Build the image, and return it as found in the engine's store afterwards."""
+        self._refuse(self._needed_build_features(request))
+        self._refuse_options(request.options, self.refused_build_options())
+        # Podman and buildah leave the file of an earlier build where a build fails.
+        request.iidfile.unlink(missing_ok=True)
+        command = self.build_command(request)
+        done = shell.run(command)
+        if shell.dry_run:
+            return Image(id="", tags=request.tags)
+        if done.returncode != 0:
+            raise self._build_failure(done)
+        image = self._built_image(request.iidfile, shell)
+        if request.platform and not _same_platform(image.platform, request.platform):
+            raise EngineError(
+                f"{self.engine} built for {image.platform}, not for {request.platform}",
+                hint=f"the base image may exist for {image.platform} only; use a base that has {request.platform}",
+            )
+        return replace(image, tags=request.tags)
+
+    def run(
+        self,
+        request: RunRequest,
+        shell: Shell,
+        container: str,
+        *,
+        stdin: int | None = None,
+        write: Write | None = None,
+        pull: Pull = "missing",
+        platform: Platform | None = None,
+    ) -> RunResult:
+        """Run a container and return its program's exit code, or its id where it was detached.
+
+        `write` takes the container's output in place of the shell's. Whatever happens, a container that was
+        to be removed is gone afterwards.
+        """
+        self._refuse(self._needed_run_features(request))
+        self._refuse_options(request.options, self.refused_run_options())
+        for mount in request.mounts:
+            _check_mount(mount)
+        image = self._image_to_run(request, shell, pull, platform)
+        plan = self.run_plan(request, image, container)
+        try:
+            for command in plan.before:
+                self._must(shell, command)
+            done = self._run_main(plan.main, request, shell, stdin, write)
+        finally:
+            for command in plan.after:
+                shell.clean(command)
+        if request.detach and not shell.dry_run and done.returncode == 0:
+            return RunResult(container=done.stdout.decode().split()[-1] if done.stdout.split() else container)
+        return RunResult(self._container_code(done))
+
+    def resolve(self, reference: str, shell: Shell, *, pull: Pull, platform: Platform | None = None) -> Image:
+        """The image of a name, fetched according to the pull policy."""
+        image = self.inspect(reference, shell)
+        if image and pull in ("missing", "never"):
+            return image
+        if pull == "never":
+            raise EngineError(
+                f"no image `{reference}` in {self.engine}, and `pull` is `never`",
+                hint="build or pull the image first",
+            )
+        try:
+            return self.pull(reference, shell, platform=platform)
+        except CommandFailed:
+            if image and pull == "newer":
+                return image
+            raise
+
+    def inspect(self, reference: str, shell: Shell | None = None) -> Image | None:
+        """The image of that name or id in the engine's store, or None."""
+        command = self.inspect_command(reference)
+        answer = shell.ask(command) if shell else ask(command)
+        if answer.returncode == 0:
+            return self.parse_image(answer.stdout)
+        if self.is_missing(answer):
+            return None
+        raise EngineError(f"{self.engine} cannot inspect `{reference}`", detail=answer.tail[-DETAIL_LINES:])
+
+    def images(self, name: str | None = None) -> tuple[ImageListing, ...]:
+        """The images in the engine's store: all, or those of one repository."""
+        answer = ask(self.images_command(name))
+        if answer.returncode != 0:
+            if name and self.is_missing(answer):
+                return ()
+            raise EngineError(f"{self.engine} cannot list its images", detail=answer.tail[-DETAIL_LINES:])
+        return self.parse_images(answer.stdout)
+
+    def tag(self, reference: str, names: Iterable[str], shell: Shell) -> None:
+        """Give an image more names."""
+        self._must(shell, self.tag_command(reference, names))
+
+    def remove(self, reference: str, shell: Shell) -> None:
+        """Remove an image, or one name of it."""
+        self._must(shell, self.remove_command(reference))
+
+    def pull(self, reference: str, shell: Shell, *, platform: Platform | None = None) -> Image:
+        """Fetch an image from its registry."""
+        self._must(shell, self.pull_command(reference, platform))
+        image = Image(id=reference) if shell.dry_run else self.inspect(reference, shell)
+        if image is None:
+            raise EngineError(f"{self.engine} said that it pulled `{reference}`, but does not have it")
+        return image
+
+    def push(self, reference: str, shell: Shell) -> None:
+        """Send an image to the registry that its name begins with."""
+        self._must(shell, self.push_command(reference))
+
+    def remove_containers(self, run_id: str) -> None:
+        """Remove every container that a run made and that is still there."""
+        answer = ask(self.containers_command(run_id))
+        containers = answer.stdout.decode().split()
+        if answer.returncode == 0 and containers:
+            ask(self.remove_containers_command(containers))
+
+    # Parts of the above.
+
+    def _command(self, *arguments: str) -> Command:
+        return Command((self.engine.program, *arguments))
+
+    def _run_main(
+        self, command: Command, request: RunRequest, shell: Shell, stdin: int | None, write: Write | None
+    ) -> Completed:
+        if request.tty:
+            return shell.attach(command)
+        return shell.run(command, stdin=stdin, write=self.container_write(write or shell.write))
+
+    def _image_to_run(self, request: RunRequest, shell: Shell, pull: Pull, platform: Platform | None) -> Image:
+        if not shell.dry_run:
+            return self.resolve(request.image, shell, pull=pull, platform=platform)
+        # A build that was only printed has made no image; what is here under that name may be another one.
+        return replace(self.inspect(request.image, shell) or Image(""), id=request.image)
+
+    def _container_code(self, done: Completed) -> int:
+        code = self.container_exit_code(done)
+        if code is None:
+            raise EngineError(f"{self.engine} could not run the container", detail=done.tail[-DETAIL_LINES:])
+        return code
+
+    def _must(self, shell: Shell, command: Command) -> None:
+        done = shell.run(command)
+        if done.returncode != 0:
+            what = " ".join(command.argv[:2])
+            raise CommandFailed(
+                f"{what} failed with exit code {done.returncode}",
+                returncode=done.returncode,
+                detail=done.tail[-DETAIL_LINES:],
+            )
+
+    def _build_failure(self, done: Completed) -> CommandFailed:
+        output = (done.stdout + b"\n" + done.stderr).decode(errors="replace")
+        step = self.failed_step(output)
+        return CommandFailed(
+            f"{self.engine.name} build failed with exit code {done.returncode}",
+            returncode=done.returncode,
+            detail=(step,) if step else done.tail[-DETAIL_LINES:],
+        )
+
+    def _built_image(self, iidfile: Path, shell: Shell) -> Image:
+        """The image whose id the engine has just written: success is an image, never an exit code."""
+        try:
+            match = _IMAGE_ID.fullmatch(iidfile.read_text().strip())
+        except FileNotFoundError:
+            match = None
+        image = self.inspect(f"sha256:{match[1]}" if match else "", shell) if match else None
+        if image is None:
+            raise CommandFailed(
+                f"{self.engine.name} build ended with exit code 0, but there is no image",
+                returncode=0,
+                hint="it may have been stopped from outside; run it again",
+            )
+        return image
+
+    def _needed_build_features(self, request: BuildRequest) -> Mapping[str, str]:
+        needed = {}
+        if Option("--network", "none") in request.options:
+            needed["build-network-none"] = "build with `--network=none`: its steps would see this machine's network"
+        if request.platform:
+            needed["platform"] = "build for a chosen platform"
+        return needed
+
+    def _needed_run_features(self, request: RunRequest) -> Mapping[str, str]:
+        needed = {}
+        if request.detach:
+            needed["detach"] = "leave a container running (`detach`)"
+        if request.name:
+            needed["container-name"] = "give a container a name"
+        if request.privileged:
+            needed["privileged"] = "run a privileged container"
+        if request.read_only:
+            needed["read-only"] = "run with a read-only root"
+        if request.network == "none":
+            needed["run-network-none"] = "run without a network: the container would see this machine's"
+        return needed
+
+    def _refuse(self, needed: Mapping[str, str]) -> None:
+        for feature, what in needed.items():
+            if feature not in self.engine.features:
+                raise EngineError(f"{self.engine} cannot {what}", hint=self.elsewhere(feature))
+
+    def _refuse_options(self, options: Iterable[Option], refused: Mapping[str, str]) -> None:
+        for option in options:
+            if option.name in refused:
+                raise EngineError(
+                    f"{self.engine} cannot do `{option.name}`: {refused[option.name]}",
+                    hint=f"leave out `{option.name}`, or choose another engine with --backend",
+                )
+
+    def elsewhere(self, feature: str) -> str:
+        """A hint at where a feature that this engine lacks can be had."""
+        return _ELSEWHERE.get(feature, "choose another engine with --backend docker or --backend podman")
+
+
+_ELSEWHERE = {
+    "build-network-none": "use docker, podman 5 or buildah 1.33, or a rootful engine",
+    "run-network-none": "use --backend docker or --backend podman",
+    "platform": "use docker with BuildKit (`docker buildx`), podman or buildah",
+}
+
+
+def image_id(text: str) -> str:
+    """An image id in the one form that magnet uses, from any that an engine prints.
+
+    >>> image_id("ab" * 32) == image_id("sha256:" + "ab" * 32)
+    True
+    """
+    match = _IMAGE_ID.fullmatch(text)
+    if match is None:
+        raise EngineError(f"`{text}` is not an image id", hint="this engine's version may be too new or too old")
+    return f"sha256:{match[1]}"
+
+
+def host_user() -> str:
+    """The caller as `uid:gid`."""
+    return f"{os.getuid()}:{os.getgid()}"
+
+
+def _same_platform(built: Platform, wanted: Platform) -> bool:
+    same = (built.os, built.architecture) == (wanted.os, wanted.architecture)
+    return same and (not wanted.variant or not built.variant or built.variant == wanted.variant)
+
+
+def _check_mount(mount: Mount) -> None:
+    # Docker makes a missing source, as a directory of root's; podman and buildah fail.
+    if not Path(mount.source).exists():
+        raise MagnetfileError(
+            f"the source of a mount does not exist: {mount.source}",
+            hint="create it first, or correct the path; it is relative to the magnetfile's directory",
+        )

@@ -1,0 +1,194 @@
+"""Buildah, which builds without a daemon, and runs containers by `from`, `run` and `rm`."""
+
+import json
+import re
+import shutil
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, ClassVar
+
+from magnet.backends.base import Backend, Engine, RunPlan, host_user, image_id
+from magnet.backends.containers import failed_build_step, ignore_arguments, split_name
+from magnet.backends.options import RUN_OPTIONS
+from magnet.backends.requests import build_arguments, mount_value
+from magnet.errors import EngineError, MagnetfileError
+from magnet.model import BuildRequest, Command, Image, ImageListing, Platform, RunRequest
+from magnet.process import Completed, Write, ask
+
+# What `docker run` takes and buildah takes when the container is made, or when a command runs in it.
+_FROM_OPTIONS = frozenset(
+    {
+        "--add-host", "--cap-add", "--cap-drop", "--cgroup-parent", "--cpu-period", "--cpu-quota", "--cpu-shares",
+        "--cpuset-cpus", "--cpuset-mems", "--device", "--dns", "--dns-search", "--group-add", "--ipc", "--memory",
+        "--memory-swap", "--pid", "--security-opt", "--shm-size", "--ulimit", "--uts",
+    }
+)  # fmt: skip
+_RUN_OPTIONS = frozenset({"--hostname"})
+
+_FEATURES = frozenset({"platform"})
+
+_OWN_LAST_WORDS = re.compile(rb"(?:Error: |error )(?:while running runtime: )?exit status \d+\s*")
+
+
+class Buildah(Backend):
+    """Buildah; its containers are made for one command and removed after it."""
+
+    name: ClassVar[str] = "buildah"
+
+    @classmethod
+    def probe(cls) -> Engine:
+        """Buildah, when it is installed and can open its store."""
+        program = shutil.which("buildah")
+        if program is None:
+            raise EngineError("buildah is not installed", hint="install buildah, or use docker or podman")
+        version = ask(Command((program, "version", "--json")))
+        info = ask(Command((program, "info")))
+        if version.returncode != 0 or info.returncode != 0:
+            raise EngineError("buildah does not work here", detail=(version.tail or info.tail)[-4:])
+        number: str = json.loads(version.stdout)["version"]
+        host: Any = json.loads(info.stdout)["host"]
+        rootless = bool(host.get("rootless"))
+        return Engine(
+            name=cls.name,
+            program="buildah",
+            version=number,
+            rootless=rootless,
+            features=_FEATURES | _network_features(number, rootless=rootless),
+        )
+
+    def build_command(self, request: BuildRequest) -> Command:
+        """`buildah build`, with the layer cache that it leaves off, and without the newer base that it would pull."""
+        arguments = (*build_arguments(request), *ignore_arguments(request), str(request.context))
+        return self._command("build", "--layers", "--pull=false", "--format=docker", *arguments)
+
+    def run_plan(self, request: RunRequest, image: Image, container: str) -> RunPlan:
+        """`buildah from`, `buildah run` and `buildah rm`."""
+        words = self._words(request, image)
+        made = [word for option in request.options if option.name in _FROM_OPTIONS for word in option.argv()]
+        return RunPlan(
+            before=(self._command("from", "--pull-never", f"--name={container}", *made, image.id),),
+            main=self._command("run", *self._run_flags(request), "--", container, *words),
+            after=(self._command("rm", container),) if request.remove else (),
+        )
+
+    def inspect_command(self, reference: str) -> Command:
+        """`buildah inspect`."""
+        return self._command("inspect", "--type=image", reference)
+
+    def parse_image(self, output: bytes) -> Image:
+        """An image from buildah's JSON, of which only the part that is docker's configuration is stable."""
+        found = json.loads(output)
+        described = found["Docker"]
+        config = described.get("config") or {}
+        return Image(
+            id=image_id(found["FromImageID"]),
+            platform=Platform(described["os"], described["architecture"], described.get("variant") or ""),
+            entrypoint=tuple(config.get("Entrypoint") or ()),
+            command=tuple(config.get("Cmd") or ()),
+            env=dict(variable.partition("=")[::2] for variable in config.get("Env") or ()),
+            user=config.get("User") or "",
+            workdir=config.get("WorkingDir") or "",
+            labels=config.get("Labels") or {},
+        )
+
+    def images_command(self, name: str | None) -> Command:
+        """`buildah images`, as one JSON array."""
+        return self._command("images", "--json", *filter(None, [name]))
+
+    def parse_images(self, output: bytes) -> tuple[ImageListing, ...]:
+        """The rows of `buildah images`, one for each name of an image."""
+        return tuple(
+            ImageListing(
+                *split_name(name),
+                image_id(row["id"]),
+                int(datetime.fromisoformat(row["createdatraw"][:19] + "+00:00").timestamp()),
+                row["size"].replace(" ", ""),
+            )
+            for row in json.loads(output or b"[]")
+            for name in row.get("names") or ["<none>:<none>"]
+        )
+
+    def containers_command(self, run_id: str) -> Command:
+        """`buildah containers`; they have no labels, and are found by the run's id in their names."""
+        return self._command("containers", "--format={{.ContainerName}}", f"--filter=name={run_id}-")
+
+    def remove_containers_command(self, containers: Iterable[str]) -> Command:
+        """`buildah rm`."""
+        return self._command("rm", *containers)
+
+    def failed_step(self, output: str) -> str | None:
+        """The failing instruction, in buildah's words."""
+        return failed_build_step(output)
+
+    def refused_build_options(self) -> Mapping[str, str]:
+        """None: buildah has them all."""
+        return {}
+
+    def refused_run_options(self) -> Mapping[str, str]:
+        """What neither `buildah from` nor `buildah run` has."""
+        return {
+            spec.name: "buildah's containers live for one command only"
+            for spec in RUN_OPTIONS
+            if spec.name not in _FROM_OPTIONS | _RUN_OPTIONS
+        }
+
+    def is_missing(self, answer: Completed) -> bool:
+        """Whether there is no such image; buildah has a sentence of its own when it lists none."""
+        return super().is_missing(answer) or b"No such image" in answer.stderr
+
+    def container_exit_code(self, done: Completed) -> int | None:
+        """The program's exit code; buildah ends with 1 where others end with 126 and 127."""
+        last = done.tail[-1] if done.tail else ""
+        said = "\n".join(done.tail[-4:])
+        if done.returncode != 0 and "executable file not found" in said:
+            return 127
+        if done.returncode != 0 and re.search(r"exec.*permission denied", said):
+            return 126
+        if done.returncode != 0 and last.startswith("Error: ") and not re.search(r"exit status \d+$", last):
+            return None
+        return done.returncode
+
+    def container_write(self, write: Write) -> Write:
+        """`write` without `Error: while running runtime: exit status 7`, which buildah adds to stderr."""
+
+        def write_own(stream: int, data: bytes) -> None:
+            kept = b"".join(
+                line for line in data.splitlines(keepends=True) if stream == 1 or not _OWN_LAST_WORDS.fullmatch(line)
+            )
+            if kept:
+                write(stream, kept)
+
+        return write_own
+
+    def _words(self, request: RunRequest, image: Image) -> tuple[str, ...]:
+        """The command line to run: buildah knows nothing of an image's ENTRYPOINT and CMD when it runs."""
+        if request.entrypoint is not None:
+            words = request.entrypoint + request.command
+        else:
+            words = image.entrypoint + (request.command or image.command)
+        if not words:
+            raise MagnetfileError(
+                f"the image `{request.image}` has no command of its own", hint="give the command to run in it"
+            )
+        return words
+
+    def _run_flags(self, request: RunRequest) -> list[str]:
+        user = request.user
+        if user == "host":
+            # Root in a rootless container is the caller outside.
+            user = "0:0" if self.engine.rootless else host_user()
+        flags = ["--tty"] if request.tty else []
+        values = {"--user": user, "--workingdir": request.workdir, "--network": request.network}
+        flags += [f"{name}={value}" for name, value in values.items() if value is not None]
+        flags += [f"--mount={mount_value(mount, consistency=False)}" for mount in request.mounts]
+        flags += [f"--env={name}={value}" for name, value in request.env.items()]
+        return flags + [word for option in request.options if option.name in _RUN_OPTIONS for word in option.argv()]
+
+
+def _network_features(version: str, *, rootless: bool) -> frozenset[str]:
+    """Whether a step, and a container, that was asked for no network really has none."""
+    if not rootless:
+        return frozenset({"build-network-none", "run-network-none"})
+    # Seen: 1.28 shows this machine's interfaces in both; 1.39 only in `buildah run`.
+    major, minor = (int(part) for part in version.split(".")[:2])
+    return frozenset({"build-network-none"}) if (major, minor) >= (1, 39) else frozenset()

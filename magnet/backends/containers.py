@@ -1,0 +1,53 @@
+"""What podman and buildah share, being built on the same libraries: names, sizes, words for failures."""
+
+import re
+
+from magnet.model import BuildRequest
+
+_STEP = re.compile(r'(?:at STEP|building at STEP) "(?P<step>.+?)": (?P<why>.+)')
+_EXIT = re.compile(r"exit status (\d+)$")
+
+
+def failed_build_step(output: str) -> str | None:
+    """The failing instruction and why, from the last error line of a build.
+
+    >>> failed_build_step('Error: building at STEP "RUN exit 3": while running runtime: exit status 3')
+    'RUN exit 3: exit code 3'
+    """
+    for line in reversed(output.splitlines()):
+        if line.lower().startswith("error: "):
+            step = _STEP.search(line)
+            if step is None:
+                return line[len("error: ") :]
+            code = _EXIT.search(step["why"])
+            return f"{step['step']}: exit code {code[1]}" if code else f"{step['step']}: {step['why']}"
+    return None
+
+
+def ignore_arguments(request: BuildRequest) -> list[str]:
+    """The option that makes the engine read the request's ignore file, and none that lies in the context."""
+    return [f"--ignorefile={request.ignorefile}"] if request.ignorefile else []
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """A repository and a tag.
+
+    >>> split_name("localhost:5000/app")
+    ('localhost:5000/app', '<none>')
+    """
+    repository, colon, tag = name.rpartition(":")
+    return (repository, tag) if colon and "/" not in tag else (name, "<none>")
+
+
+def human_size(size: int) -> str:
+    """A size in decimal units with three digits, as docker prints it.
+
+    >>> human_size(1_163_000_000)
+    '1.16GB'
+    """
+    amount = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000:
+            return f"{amount:.3g}{unit}"
+        amount /= 1000
+    return f"{amount:.3g}TB"

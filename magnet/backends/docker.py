@@ -1,0 +1,204 @@
+"""Docker: BuildKit in the client, BuildKit through buildx, or the legacy builder, each as what it is."""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, ClassVar, Literal
+
+from magnet.backends.base import Backend, Engine, RunPlan, host_user, image_id
+from magnet.backends.requests import build_arguments, mount_value, run_arguments
+from magnet.errors import EngineError
+from magnet.model import RUN_LABEL, BuildRequest, Command, Image, ImageListing, Platform, RunRequest
+from magnet.process import Completed, ask
+
+Builder = Literal["buildkit", "buildx", "legacy"]
+
+BUILDX_SINCE = 23
+"""The first major version of docker's client that has no BuildKit of its own and needs the buildx plugin."""
+
+_ALL_BUT_PLATFORM = frozenset(
+    {"detach", "container-name", "privileged", "read-only", "build-network-none", "run-network-none"}
+)
+
+_BUILDKIT_ENV = {"DOCKER_BUILDKIT": "1", "PROGRESS_NO_TRUNC": "1"}
+_LEGACY_ENV = {"DOCKER_BUILDKIT": "0"}
+
+_IGNORED_BY_BUILDKIT = "BuildKit ignores it"
+
+
+class Docker(Backend):
+    """The docker client and the daemon that it talks to."""
+
+    name: ClassVar[str] = "docker"
+
+    @classmethod
+    def probe(cls) -> Engine:
+        """Docker, when its client is installed and its daemon answers."""
+        program = shutil.which("docker")
+        if program is None:
+            raise EngineError("docker is not installed", hint="install docker, or use podman or buildah")
+        answer = ask(Command((program, "version", "--format", "{{json .}}")))
+        try:
+            version: Any = json.loads(answer.stdout)
+        except ValueError:
+            version = {}
+        if answer.returncode != 0 or not version.get("Server"):
+            raise _unreachable(answer)
+        server = version["Server"]
+        if any("podman" in part.get("Name", "").lower() for part in server.get("Components") or ()):
+            # `docker run --rm` against podman 4.3's socket ends with exit code 0 whatever the container's was.
+            raise EngineError(
+                "the docker client here talks to podman, not to a docker daemon", hint="use --backend podman"
+            )
+        info = ask(Command((program, "info", "--format", "{{json .SecurityOptions}}")))
+        builder = _builder(program, version["Client"]["Version"])
+        return Engine(
+            name=cls.name,
+            program="docker",
+            version=server["Version"],
+            rootless=b"name=rootless" in info.stdout,
+            builder=builder,
+            features=_ALL_BUT_PLATFORM if builder == "legacy" else _ALL_BUT_PLATFORM | {"platform"},
+        )
+
+    def build_command(self, request: BuildRequest) -> Command:
+        """`docker build`, with the builder that the probe found."""
+        arguments = (*build_arguments(request), str(request.context))
+        if self.engine.builder == "legacy":
+            return Command(("docker", "build", "--force-rm", *arguments), env=_LEGACY_ENV)
+        if self.engine.builder == "buildx":
+            # A builder in a container of its own keeps its result to itself unless told to load it.
+            return Command(("docker", "buildx", "build", "--progress=plain", "--load", *arguments), env=_BUILDKIT_ENV)
+        return Command(("docker", "build", "--progress=plain", *arguments), env=_BUILDKIT_ENV)
+
+    def run_plan(self, request: RunRequest, image: Image, container: str) -> RunPlan:
+        """`docker run`."""
+        user = request.user
+        if user == "host":
+            # Root in a rootless daemon's container is the caller outside; any other uid is a subordinate one.
+            user = "0:0" if self.engine.rootless else host_user()
+        mounts = [mount_value(mount, consistency=True) for mount in request.mounts]
+        flags = run_arguments(request, user=user, mounts=mounts)
+        return RunPlan(self._command("run", *flags, image.id, *(request.entrypoint or ())[1:], *request.command))
+
+    def inspect_command(self, reference: str) -> Command:
+        """`docker image inspect`."""
+        return self._command("image", "inspect", "--format", "{{json .}}", reference)
+
+    def parse_image(self, output: bytes) -> Image:
+        """An image from docker's JSON."""
+        return image_from_inspection(json.loads(output))
+
+    def images_command(self, name: str | None) -> Command:
+        """`docker images`, one JSON object a line."""
+        return self._command("images", "--no-trunc", "--format", "{{json .}}", *filter(None, [name]))
+
+    def parse_images(self, output: bytes) -> tuple[ImageListing, ...]:
+        """The rows of `docker images`."""
+        rows = [json.loads(line) for line in output.splitlines() if line.strip()]
+        return tuple(
+            ImageListing(row["Repository"], row["Tag"], image_id(row["ID"]), _seconds(row["CreatedAt"]), row["Size"])
+            for row in rows
+        )
+
+    def containers_command(self, run_id: str) -> Command:
+        """`docker ps` for the label of a run."""
+        return self._command("ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={RUN_LABEL}={run_id}")
+
+    def remove_containers_command(self, containers: Iterable[str]) -> Command:
+        """`docker rm --force`."""
+        return self._command("rm", "--force", "--volumes", *containers)
+
+    def failed_step(self, output: str) -> str | None:
+        """The failing RUN in BuildKit's words, old and new, or the legacy builder's."""
+        for pattern in _FAILED_STEP:
+            if match := re.search(pattern, output):
+                return f"RUN {match['step'].removeprefix('/bin/sh -c ')}: exit code {match['code']}"
+        for line in reversed(output.splitlines()):
+            # The last line that begins so is the whole reason; what follows it is advice.
+            if match := re.match(r"\s*(?:ERROR: |error: |Error response from daemon: )(.+)", line):
+                return re.sub(r"^(failed to solve: |failed to build: )+(rpc error: code = \S+ desc = )?", "", match[1])
+        return None
+
+    def container_exit_code(self, done: Completed) -> int | None:
+        """The container's exit code; a daemon that refuses the client makes it end with 126, as a program may."""
+        if done.returncode == 126 and any("docker daemon socket" in line for line in done.tail):
+            return None
+        return super().container_exit_code(done)
+
+    def refused_build_options(self) -> Mapping[str, str]:
+        """What the builder would ignore or does not know."""
+        if self.engine.builder == "legacy":
+            return dict.fromkeys(("--secret", "--ssh"), "only BuildKit has it")
+        return dict.fromkeys(
+            (
+                "--cpu-period", "--cpu-quota", "--cpu-shares", "--cpuset-cpus", "--cpuset-mems", "--memory",
+                "--memory-swap", "--security-opt",
+            ),
+            _IGNORED_BY_BUILDKIT,
+        )  # fmt: skip
+
+    def refused_run_options(self) -> Mapping[str, str]:
+        """None: the options are docker's own."""
+        return {}
+
+
+_FAILED_STEP = (
+    r"executor failed running \[(?P<step>.+)\]: exit code: (?P<code>\d+)",
+    r'process "(?P<step>.+)" did not complete successfully: exit code: (?P<code>\d+)',
+    r"The command '(?P<step>.+)' returned a non-zero code: (?P<code>\d+)",
+)
+
+
+def image_from_inspection(found: Any) -> Image:
+    """An image from the JSON that docker and podman share."""
+    config = found.get("Config") or {}
+    return Image(
+        id=image_id(found["Id"]),
+        platform=Platform(found["Os"], found["Architecture"], found.get("Variant") or ""),
+        entrypoint=tuple(config.get("Entrypoint") or ()),
+        command=tuple(config.get("Cmd") or ()),
+        env=dict(variable.partition("=")[::2] for variable in config.get("Env") or ()),
+        user=config.get("User") or "",
+        workdir=config.get("WorkingDir") or "",
+        labels=config.get("Labels") or {},
+    )
+
+
+def _seconds(created: str) -> int:
+    # "2026-11-23 18:00:00 +0000 UTC": the zone's name says nothing that its offset has not said.
+    return int(datetime.strptime(created[:25], "%Y-%m-%d %H:%M:%S %z").timestamp())
+
+
+def _builder(program: str, client_version: str) -> Builder:
+    if os.environ.get("DOCKER_BUILDKIT") == "0":
+        return "legacy"
+    if int(client_version.split(".")[0]) < BUILDX_SINCE:
+        return "buildkit"
+    return "buildx" if ask(Command((program, "buildx", "version"))).returncode == 0 else "legacy"
+
+
+def _unreachable(answer: Completed) -> EngineError:
+    """Why the client has no daemon to talk to, and what to do about it."""
+    said = answer.stderr.decode(errors="replace")
+    where = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+    if "permission denied" in said.lower():
+        return EngineError(
+            f"no permission to talk to the docker daemon at {where}",
+            hint="add yourself to the group `docker` (sudo usermod -aG docker $USER) and log in again, or use a "
+            "rootless engine with --backend podman",
+        )
+    if (
+        "cannot connect" in said.lower()
+        or "error during connect" in said.lower()
+        or "failed to connect" in said.lower()
+    ):
+        return EngineError(
+            f"the docker daemon does not answer at {where}",
+            hint="start it (sudo systemctl start docker), set DOCKER_HOST, or use --backend podman or "
+            "--backend buildah, which need no daemon",
+        )
+    return EngineError("docker does not work here", detail=answer.tail[-4:])

@@ -1,0 +1,118 @@
+"""Podman, rootful and rootless."""
+
+import json
+import re
+import shutil
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+from magnet.backends.base import Backend, Engine, RunPlan, host_user, image_id
+from magnet.backends.containers import failed_build_step, human_size, ignore_arguments, split_name
+from magnet.backends.docker import image_from_inspection
+from magnet.backends.requests import build_arguments, mount_value, run_arguments
+from magnet.errors import EngineError
+from magnet.model import RUN_LABEL, BuildRequest, Command, Image, ImageListing, RunRequest
+from magnet.process import ask
+
+_FEATURES = frozenset({"platform", "detach", "container-name", "privileged", "read-only", "run-network-none"})
+
+
+class Podman(Backend):
+    """Podman, which needs no daemon."""
+
+    name: ClassVar[str] = "podman"
+
+    @classmethod
+    def probe(cls) -> Engine:
+        """Podman, when it is installed and can open its store."""
+        program = shutil.which("podman")
+        if program is None:
+            raise EngineError("podman is not installed", hint="install podman, or use docker or buildah")
+        answer = ask(Command((program, "info", "--format", "json")))
+        if answer.returncode != 0:
+            raise EngineError("podman does not work here", detail=answer.tail[-4:])
+        info: Any = json.loads(answer.stdout)
+        version: str = info["version"]["Version"]
+        rootless = bool(info["host"]["security"]["rootless"])
+        # Rootless podman 4 gives a build step this machine's network where it was asked for none.
+        isolates = not rootless or int(version.split(".")[0]) >= 5
+        return Engine(
+            name=cls.name,
+            program="podman",
+            version=version,
+            rootless=rootless,
+            features=_FEATURES | {"build-network-none"} if isolates else _FEATURES,
+        )
+
+    def build_command(self, request: BuildRequest) -> Command:
+        """`podman build`, in docker's image format: the other one drops HEALTHCHECK, ONBUILD and SHELL."""
+        arguments = (*build_arguments(request), *ignore_arguments(request), str(request.context))
+        return Command(("podman", "build", "--format=docker", *arguments), stop_steps_first=True)
+
+    def run_plan(self, request: RunRequest, image: Image, container: str) -> RunPlan:
+        """`podman run`."""
+        user, namespace = _user(request.user, rootless=self.engine.rootless)
+        mounts = [mount_value(mount, consistency=True) for mount in request.mounts]
+        flags = run_arguments(request, user=user, mounts=mounts)
+        if request.read_only:
+            # Podman would leave /tmp, /run and /var/tmp writable.
+            flags.append("--read-only-tmpfs=false")
+        words = (*(request.entrypoint or ())[1:], *request.command)
+        return RunPlan(self._command("run", *namespace, *flags, image.id, *words))
+
+    def inspect_command(self, reference: str) -> Command:
+        """`podman image inspect`."""
+        return self._command("image", "inspect", reference)
+
+    def parse_image(self, output: bytes) -> Image:
+        """An image from podman's JSON."""
+        return image_from_inspection(json.loads(output)[0])
+
+    def images_command(self, name: str | None) -> Command:
+        """`podman images`, as one JSON array."""
+        return self._command("images", "--format", "json", *filter(None, [name]))
+
+    def parse_images(self, output: bytes) -> tuple[ImageListing, ...]:
+        """The rows of `podman images`, one for each name of an image."""
+        return tuple(
+            ImageListing(*split_name(name), image_id(row["Id"]), row["Created"], human_size(row["Size"]))
+            for row in json.loads(output)
+            for name in row.get("Names") or ["<none>:<none>"]
+        )
+
+    def containers_command(self, run_id: str) -> Command:
+        """`podman ps` for the label of a run."""
+        return self._command("ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={RUN_LABEL}={run_id}")
+
+    def remove_containers_command(self, containers: Iterable[str]) -> Command:
+        """`podman rm --force`, without the ten seconds that it would wait for each."""
+        return self._command("rm", "--force", "--time=0", "--volumes", *containers)
+
+    def failed_step(self, output: str) -> str | None:
+        """The failing instruction, in buildah's words."""
+        return failed_build_step(output)
+
+    def refused_build_options(self) -> Mapping[str, str]:
+        """None: podman has them all."""
+        return {}
+
+    def refused_run_options(self) -> Mapping[str, str]:
+        """None: podman has them all."""
+        return {}
+
+
+def _user(user: str | None, *, rootless: bool) -> tuple[str | None, tuple[str, ...]]:
+    """The values of `--user` and `--userns` under which files written to a mount are the caller's.
+
+    Without a namespace that keeps the caller's id, a rootless container's user is a subordinate id outside,
+    and cannot write to what is the caller's; only root in it is the caller.
+    """
+    if not rootless:
+        return host_user() if user == "host" else user, ()
+    if user == "host":
+        return host_user(), ("--userns=keep-id",)
+    match = re.fullmatch(r"(\d+)(?::(\d+))?", user or "")
+    if match is None or int(match[1]) == 0:
+        return user, ()
+    uid, gid = match[1], match[2] or match[1]
+    return user, (f"--userns=keep-id:uid={uid},gid={gid}",)

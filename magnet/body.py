@@ -1,0 +1,359 @@
+"""`t`: what the body of a target can do."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar, overload
+
+from magnet.backends import choose
+from magnet.backends.base import Backend
+from magnet.backends.options import BUILD_OPTIONS, MOUNT_OPTIONS, RUN_OPTIONS, parse_options
+from magnet.buildfile import Call, Needed, Target
+from magnet.errors import CommandFailed, ContainerFailed, MagnetfileError
+from magnet.events import Clock, SolveStatus, Vertex, VertexLog
+from magnet.model import (
+    PULL_POLICIES,
+    RUN_LABEL,
+    Command,
+    Copy,
+    Image,
+    ImageListing,
+    Mount,
+    Platform,
+    Project,
+    Pull,
+    RunRequest,
+    RunResult,
+)
+from magnet.preparation import Recipe, prepare
+from magnet.process import Children, Shell, Write, render, render_script
+from magnet.scheduler import Scheduler
+from magnet.workspace import Workspace
+
+R1 = TypeVar("R1")
+R2 = TypeVar("R2")
+R3 = TypeVar("R3")
+
+Emit = Callable[[SolveStatus], None]
+Words = str | Path
+
+
+@dataclass
+class Session:
+    """What all targets of one run share. The backend is probed when the first target asks for an engine."""
+
+    project: Project
+    workspace: Workspace
+    children: Children
+    emit: Emit
+    clock: Clock
+    environ: Mapping[str, str]
+    terminal: Callable[[str], AbstractContextManager[object]]
+    backend_name: str | None = None
+    dry_run: bool = False
+    _backend: Backend | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def backend(self) -> Backend:
+        """The backend of this run."""
+        with self._lock:
+            if self._backend is None:
+                self._backend = choose(self.backend_name)
+            return self._backend
+
+    def remove_leftovers(self) -> None:
+        """Remove the containers of this run that an interrupt left."""
+        if self._backend is not None:
+            self._backend.remove_containers(self.workspace.run_id)
+
+
+class T:
+    """A running target, as its body sees it.
+
+    Paths that a body gives are relative to the magnetfile's directory. What it prints, and what its commands
+    print, goes into the target's log and display.
+    """
+
+    def __init__(self, call: Call[Any], vertex: Vertex, session: Session, scheduler: Scheduler) -> None:
+        self._call = call
+        self._vertex = vertex
+        self._session = session
+        self._scheduler = scheduler
+        self._shell = self._make_shell(session.project.root, session.environ)
+
+    @property
+    def name(self) -> str:
+        """The target's name, with its arguments."""
+        return self._call.name
+
+    @property
+    def project(self) -> Project:
+        """The project's root, name and version."""
+        return self._session.project
+
+    @property
+    def backend(self) -> Backend:
+        """The backend that runs this target's builds and containers."""
+        return self._session.backend()
+
+    @overload
+    def need(self, one: Target[..., R1] | Call[R1], /) -> R1: ...
+    @overload
+    def need(self, one: Target[..., R1] | Call[R1], two: Target[..., R2] | Call[R2], /) -> tuple[R1, R2]: ...
+    @overload
+    def need(
+        self, one: Target[..., R1] | Call[R1], two: Target[..., R2] | Call[R2], three: Target[..., R3] | Call[R3], /
+    ) -> tuple[R1, R2, R3]: ...
+    @overload
+    def need(self, *needed: Needed) -> Any: ...
+    def need(self, *needed: Needed) -> Any:
+        """Run other targets, in parallel, and return what they return: one value, or a tuple of several.
+
+        Each runs at most once in a run of magnet for the same arguments. Raises NeedFailed when one fails.
+        """
+        results = self._scheduler.need(self._call, needed)
+        return results[0] if len(results) == 1 else tuple(results)
+
+    def print(self, *values: object) -> None:
+        """Print a line into the target's log and display, as the built-in print would."""
+        text = " ".join(map(str, values))
+        self._write(1, f"{text}\n".encode(errors="surrogateescape"))
+
+    def output(self, text: str) -> None:
+        """Print a line on magnet's own stdout, for a script that reads it, and into the log."""
+        with self._terminal():
+            print(text, flush=True)
+            self.print(text)
+
+    def exec(self, program: Words, *arguments: Words, cwd: Words = ".", env: Mapping[str, str] | None = None) -> None:
+        """Run a program on this machine to its end; CommandFailed when its exit code is not 0."""
+        command = Command((str(program), *map(str, arguments)), env=dict(env or {}))
+        directory = self.project.root / cwd
+        if not directory.is_dir():
+            raise MagnetfileError(f"the working directory `{cwd}` is not a directory")
+        done = self._make_shell(directory, self._session.environ).run(command)
+        if done.returncode != 0:
+            raise CommandFailed(
+                f"`{program}` {_how(done.returncode)}", returncode=done.returncode, detail=done.tail[-8:]
+            )
+
+    def build(
+        self,
+        directory: Words = ".",
+        *,
+        tags: Iterable[str] | str = (),
+        build_args: Mapping[str, object] | None = None,
+        stage: str | int | None = None,
+        file: Words | None = None,
+        context: Iterable[Copy] | None = None,
+        pull: Pull = "missing",
+        no_cache: bool = False,
+        labels: Mapping[str, object] | None = None,
+        platform: str | None = None,
+        options: Iterable[str] = (),
+    ) -> Image:
+        """Build an image from a Dockerfile.
+
+        `directory` is the build context, `file` the Dockerfile, otherwise `Dockerfile` or `Containerfile` in it.
+        `context` declares the files of the context in place of all that are not ignored. `stage` is Dockerfile's
+        `--target`. `options` are further options of the engine in the spelling that docker and podman share, such
+        as `--network=none`. Raises CommandFailed when the build fails, EngineError when the engine cannot do it.
+        """
+        recipe = Recipe(
+            directory=directory,
+            file=file,
+            context=None if context is None else tuple(context),
+            tags=_strings(tags),
+            build_args=_texts(build_args),
+            stage=None if stage is None else str(stage),
+            pull=_pull(pull),
+            no_cache=no_cache,
+            labels=_texts(labels),
+            platform=Platform.parse(platform) if platform else None,
+            options=parse_options(options, BUILD_OPTIONS),
+        )
+        backend = self.backend
+        with self._session.workspace.scratch() as scratch:
+            request = prepare(recipe, self.project.root, backend, self._shell, scratch)
+            return backend.build(request, self._shell)
+
+    def run(
+        self,
+        image: Image | str,
+        *command: Words,
+        entrypoint: Iterable[str] | str | None = None,
+        user: str | None = None,
+        mounts: Iterable[Mount] = (),
+        env: Mapping[str, object] | None = None,
+        workdir: str | None = None,
+        network: str | None = None,
+        privileged: bool = False,
+        read_only: bool = False,
+        remove: bool = True,
+        detach: bool = False,
+        interactive: bool = False,
+        tty: bool = False,
+        attach: bool = False,
+        name: str | None = None,
+        labels: Mapping[str, object] | None = None,
+        options: Iterable[str] = (),
+        pull: Pull = "missing",
+        platform: str | None = None,
+        check: bool = True,
+    ) -> RunResult:
+        """Run a command in a container of an image.
+
+        `user="host"` lets files that are written to a mount belong to the caller, on every engine, rootful or
+        rootless. `attach` puts the container's stdout and stderr on magnet's own; `interactive` gives it magnet's
+        stdin, `tty` the terminal. `options` are further options of the engine in the spelling that docker and podman
+        share. Raises ContainerFailed when the command's exit code is not 0, unless `check` is False.
+        """
+        if tty and not self._session.dry_run and not os.isatty(0):
+            raise MagnetfileError("`tty` needs a terminal, and stdin is none", hint="leave out `tty` (`-t`)")
+        number = self._session.workspace.number()
+        container = f"{self._session.workspace.run_id}-{number}"
+        request = RunRequest(
+            image=_reference(image),
+            command=tuple(map(str, command)),
+            entrypoint=None if entrypoint is None else _strings(entrypoint),
+            user=user,
+            mounts=tuple(self._absolute(mount) for mount in mounts),
+            env=_texts(env),
+            workdir=workdir,
+            network=network,
+            privileged=privileged,
+            read_only=read_only,
+            remove=remove,
+            detach=detach,
+            interactive=interactive,
+            tty=tty,
+            name=name,
+            labels={**_texts(labels), RUN_LABEL: self._session.workspace.run_id},
+            options=parse_options(options, RUN_OPTIONS + MOUNT_OPTIONS),
+        )
+        backend = self.backend
+        if not self._session.dry_run:
+            self._session.workspace.note_backend(backend.name)
+        stdin = 0 if interactive else None
+        write = self._attached_write() if attach and not tty else None
+        with self._terminal() if write else nullcontext():
+            result = backend.run(
+                request, self._shell, container, stdin=stdin, write=write, pull=_pull(pull),
+                platform=Platform.parse(platform) if platform else None,
+            )  # fmt: skip
+        if check and result.returncode != 0:
+            words = " ".join(map(str, command)) or _reference(image)
+            raise ContainerFailed(f"`{words}` {_how(result.returncode)} in its container", returncode=result.returncode)
+        return result
+
+    def inspect(self, reference: str) -> Image | None:
+        """The image of that name or id in the engine's store, or None."""
+        return self.backend.inspect(reference, self._shell)
+
+    def images(self, name: str | None = None) -> tuple[ImageListing, ...]:
+        """List the engine's images into the log, all or those of one repository, and return them."""
+        command = self.backend.images_command(name)
+        self._shell.echo(command)
+        if self._session.dry_run:
+            return ()
+        found = self.backend.images(name)
+        for line in _table(found):
+            self.print(line)
+        return found
+
+    def tag(self, image: Image | str, *names: str) -> None:
+        """Give an image more names."""
+        self.backend.tag(_reference(image), names, self._shell)
+
+    def remove(self, image: Image | str) -> None:
+        """Remove an image, or one name of it."""
+        self.backend.remove(_reference(image), self._shell)
+
+    def pull(self, reference: str, *, platform: str | None = None) -> Image:
+        """Fetch an image from its registry, even where one of that name is here."""
+        return self.backend.pull(reference, self._shell, platform=Platform.parse(platform) if platform else None)
+
+    def push(self, reference: str) -> None:
+        """Send an image to the registry that its name begins with."""
+        self.backend.push(reference, self._shell)
+
+    def _terminal(self) -> AbstractContextManager[object]:
+        """Keep the display off the terminal for the length of a block, in which this target uses it."""
+        return self._session.terminal(self._vertex.digest)
+
+    def _absolute(self, mount: Mount) -> Mount:
+        source = os.path.abspath(self.project.root / os.path.expanduser(mount.source))
+        return Mount(source, mount.target, mount.readonly, mount.consistency)
+
+    def _write(self, stream: int, data: bytes) -> None:
+        log = VertexLog(self._vertex.digest, stream, data, self._session.clock())
+        self._session.emit(SolveStatus(logs=(log,)))
+
+    def _echo(self, command: Command) -> None:
+        # The log shows what was set and run as its fields do; a dry run is a script.
+        self.print(render_script(command) if self._session.dry_run else render(command))
+
+    def _attached_write(self) -> Write:
+        own = {1: sys.stdout.buffer, 2: sys.stderr.buffer}
+
+        def write(stream: int, data: bytes) -> None:
+            own[stream].write(data)
+            own[stream].flush()
+            self._write(stream, data)
+
+        return write
+
+    def _make_shell(self, cwd: Path, env: Mapping[str, str]) -> Shell:
+        return Shell(
+            children=self._session.children,
+            write=self._write,
+            echo=self._echo,
+            cwd=cwd,
+            env=env,
+            terminal=self._terminal,
+            dry_run=self._session.dry_run,
+        )
+
+
+def _reference(image: Image | str) -> str:
+    """What names an image towards the engine: its id, for a short name may mean another image somewhere."""
+    if isinstance(image, str):
+        return image
+    return image.id or next(iter(image.tags), "<image>")
+
+
+def _how(returncode: int) -> str:
+    if returncode < 0:
+        return f"was ended by {signal.Signals(-returncode).name}"
+    return f"failed with exit code {returncode}"
+
+
+def _strings(values: Iterable[str] | str) -> tuple[str, ...]:
+    return (values,) if isinstance(values, str) else tuple(values)
+
+
+def _texts(values: Mapping[str, object] | None) -> dict[str, str]:
+    return {name: str(value) for name, value in (values or {}).items()}
+
+
+def _pull(policy: str) -> Pull:
+    for known in PULL_POLICIES:
+        if policy == known:
+            return known
+    raise MagnetfileError(f"`{policy}` is not a pull policy", hint=f"known are: {', '.join(PULL_POLICIES)}")
+
+
+def _table(images: Iterable[ImageListing]) -> list[str]:
+    """The rows as docker prints them."""
+    rows = [("REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE")]
+    for image in images:
+        created = datetime.fromtimestamp(image.created, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        rows.append((image.repository, image.tag, image.id.removeprefix("sha256:")[:12], created, image.size))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["   ".join(map(str.ljust, row, widths)).rstrip() for row in rows]

@@ -1,0 +1,322 @@
+"""The magnetfile: find it, load it, and hold its targets."""
+
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+
+from magnet.envs import Variable, declaring
+from magnet.errors import MagnetError, MagnetfileError, UsageError, did_you_mean
+
+MAGNETFILE = "magnetfile.py"
+
+RESERVED = ("init", "doctor", "backends", "envs", "logs", "cache")
+"""Names of magnet's own commands, which no target can have."""
+
+P = ParamSpec("P")
+R = TypeVar("R", covariant=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Target(Generic[P, R]):
+    """A named piece of a build: a function of a magnetfile, and what is declared about it.
+
+    Calling a target runs nothing: it gives a Call with these arguments, for `t.need` or `needs=`.
+    """
+
+    function: Callable[Concatenate[Any, P], R]
+    name: str
+    help: str = ""
+    needs: tuple["Target[..., Any] | Call[Any]", ...] = ()
+    aliases: tuple[str, ...] = ()
+    is_default: bool = False
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> "Call[R]":
+        """The call of this target with these arguments."""
+        try:
+            bound = self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise MagnetfileError(
+                f"target `{self.name}`: {error}", hint=f"it is `{self.name}{self.signature}`"
+            ) from None
+        bound.apply_defaults()
+        return Call(self, tuple(bound.arguments.items()))
+
+    @property
+    def signature(self) -> inspect.Signature:
+        """The parameters of the target: those of its function, without the first."""
+        signature = inspect.signature(self.function)
+        return signature.replace(parameters=list(signature.parameters.values())[1:])
+
+    @property
+    def summary(self) -> str:
+        """The first line of the help."""
+        return self.help.partition("\n")[0]
+
+    @property
+    def place(self) -> str:
+        """The file and line of the function."""
+        code = self.function.__code__
+        return f"{Path(code.co_filename).name}:{code.co_firstlineno}"
+
+
+@dataclass(frozen=True)
+class Call(Generic[R]):
+    """A target with its arguments. Two calls are the same work when both are equal."""
+
+    target: Target[..., R]
+    arguments: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Equal for calls that are the same work, in one run of magnet and in the next."""
+        return f"{self.target.name}({', '.join(f'{name}={value!r}' for name, value in self.arguments)})"
+
+    @property
+    def name(self) -> str:
+        """The target's name, with those arguments that differ from their defaults."""
+        defaults = {name: parameter.default for name, parameter in self.target.signature.parameters.items()}
+        shown = [f"{name}={value}" for name, value in self.arguments if value not in (defaults.get(name), ())]
+        return f"{self.target.name}({', '.join(shown)})" if shown else self.target.name
+
+    def bound(self) -> inspect.BoundArguments:
+        """The arguments as the function takes them."""
+        from collections import OrderedDict
+
+        return inspect.BoundArguments(self.target.signature, OrderedDict(self.arguments))
+
+
+Needed = Target[..., Any] | Call[Any]
+
+
+def as_call(needed: Needed) -> Call[Any]:
+    """The call that a target, or a call of one, stands for."""
+    if isinstance(needed, Call):
+        return needed
+    if isinstance(needed, Target):
+        return needed()
+    raise MagnetfileError(
+        f"{needed!r} is not a target", hint="need takes functions that are decorated with @target, or calls of them"
+    )
+
+
+_collected: ContextVar[list[Target[..., Any]] | None] = ContextVar("collected", default=None)
+
+
+@overload
+def target(function: Callable[Concatenate[Any, P], R], /) -> Target[P, R]: ...
+@overload
+def target(
+    *,
+    name: str | None = None,
+    needs: Iterable[Needed] = (),
+    aliases: Iterable[str] = (),
+    default: bool = False,
+) -> Callable[[Callable[Concatenate[Any, P], R]], Target[P, R]]: ...
+def target(
+    function: Callable[Concatenate[Any, P], R] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    needs: Iterable[Needed] = (),
+    aliases: Iterable[str] = (),
+    default: bool = False,
+) -> Target[P, R] | Callable[[Callable[Concatenate[Any, P], R]], Target[P, R]]:
+    """Make a function a target.
+
+    `name` replaces the function's name, in which underscores become dashes; `a:b` puts it into the namespace `a`.
+    `needs` are targets that run before it, `aliases` further names, `default` makes it what a bare `magnet` runs.
+    """
+
+    def decorate(function: Callable[Concatenate[Any, P], R]) -> Target[P, R]:
+        return _make(function, name, tuple(needs), tuple(aliases), default)
+
+    return decorate if function is None else decorate(function)
+
+
+@dataclass(frozen=True)
+class Namespace:
+    """A prefix for target names: `docker = Namespace("docker")` and `@docker.target` make `docker:build`."""
+
+    name: str
+
+    def target(
+        self,
+        function: Callable[Concatenate[Any, P], R] | None = None,
+        /,
+        *,
+        name: str | None = None,
+        needs: Iterable[Needed] = (),
+        aliases: Iterable[str] = (),
+        default: bool = False,
+    ) -> Any:
+        """Make a function a target of this namespace; the options are those of `magnet.target`."""
+
+        def decorate(function: Callable[Concatenate[Any, P], R]) -> Target[P, R]:
+            full = f"{self.name}:{name or _target_name(function)}"
+            prefixed = tuple(f"{self.name}:{alias}" for alias in aliases)
+            return _make(function, full, tuple(needs), prefixed, default)
+
+        return decorate if function is None else decorate(function)
+
+
+def _target_name(function: Callable[..., Any]) -> str:
+    return function.__name__.replace("_", "-")
+
+
+def _make(
+    function: Callable[Concatenate[Any, P], R],
+    name: str | None,
+    needs: tuple[Needed, ...],
+    aliases: tuple[str, ...],
+    default: bool,
+) -> Target[P, R]:
+    made: Target[P, R] = Target(
+        function, name or _target_name(function), inspect.getdoc(function) or "", needs, aliases, default
+    )
+    if not inspect.signature(function).parameters:
+        raise MagnetfileError(
+            f"{made.place}: target `{made.name}` takes no parameter", hint=f"write `def {function.__name__}(t):`"
+        )
+    for needed in needs:
+        as_call(needed)
+    collected = _collected.get()
+    if collected is not None and not function.__name__.startswith("_"):
+        collected.append(made)
+    return made
+
+
+@dataclass(frozen=True)
+class Buildfile:
+    """A loaded magnetfile: its targets, by every name that they have, and the variables that it declares."""
+
+    path: Path
+    root: Path
+    targets: tuple[Target[..., Any], ...]
+    variables: tuple[Variable, ...] = ()
+    names: Mapping[str, Target[..., Any]] = field(default_factory=dict)
+
+    @property
+    def default(self) -> Target[..., Any] | None:
+        """The target that runs where none is named."""
+        return next((target for target in self.targets if target.is_default), None)
+
+    def find(self, name: str) -> Target[..., Any]:
+        """The target of that name or alias; an underscore is as good as a dash."""
+        found = self.names.get(name) or self.names.get(name.replace("_", "-"))
+        if found is None:
+            hint = did_you_mean(name, self.names) or "`magnet --list` shows the targets"
+            raise UsageError(f"there is no target `{name}` in {self.path.name}", hint=hint)
+        return found
+
+
+def find(start: Path) -> Path | None:
+    """The magnetfile in `start` or the nearest directory above it."""
+    return next((path for up in (start, *start.parents) if (path := up / MAGNETFILE).is_file()), None)
+
+
+def load(path: Path, environ: Mapping[str, str], *, root: Path | None = None) -> Buildfile:
+    """Run a magnetfile and return what it declares.
+
+    Whatever is wrong in it is a MagnetfileError that names its file and line and no frame of magnet's.
+    """
+    with _collecting() as collected, declaring(environ) as declarations, _importing_from(path.parent):
+        _execute(path)
+    buildfile = Buildfile(
+        path=path,
+        root=root or path.parent,
+        targets=tuple(collected),
+        variables=tuple(declarations.variables.values()),
+        names=_names(collected),
+    )
+    defaults = [f"`{target.name}` ({target.place})" for target in collected if target.is_default]
+    if len(defaults) > 1:
+        raise MagnetfileError(f"more than one default target: {', '.join(defaults)}", hint="leave default=True on one")
+    return buildfile
+
+
+def user_frames(error: BaseException, path: Path) -> tuple[str, ...]:
+    """Where an error came from in the user's own code: everything from the magnetfile on, magnet's frames left out."""
+    ours = str(Path(__file__).parent)
+    lines = []
+    for frame in traceback.extract_tb(error.__traceback__):
+        if frame.filename.startswith(ours) and not frame.filename.startswith(str(path)):
+            continue
+        lines.append(f"{_shown(frame.filename, path)}:{frame.lineno}: in {frame.name}")
+        lines.append(f"  {frame.line}")
+    return tuple(lines)
+
+
+def _shown(filename: str, path: Path) -> str:
+    inside = os.path.relpath(filename, path.parent)
+    return filename if inside.startswith("..") else inside
+
+
+@contextmanager
+def _collecting() -> Iterator[list[Target[..., Any]]]:
+    collected: list[Target[..., Any]] = []
+    token = _collected.set(collected)
+    try:
+        yield collected
+    finally:
+        _collected.reset(token)
+
+
+@contextmanager
+def _importing_from(directory: Path) -> Iterator[None]:
+    sys.path.insert(0, str(directory))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(directory))
+
+
+def _execute(path: Path) -> None:
+    try:
+        source = path.read_bytes()
+    except OSError as error:
+        raise MagnetfileError(f"cannot read {path}: {error.strerror}") from error
+    from types import ModuleType
+
+    module = ModuleType("magnetfile")
+    module.__file__ = str(path)
+    # What a magnetfile defines is looked up in its module later, by annotations for one.
+    sys.modules["magnetfile"] = module
+    try:
+        exec(compile(source, str(path), "exec"), module.__dict__)
+    except MagnetError:
+        raise
+    except SyntaxError as error:
+        where = f"{_shown(error.filename or str(path), path)}:{error.lineno}"
+        text = (error.text or "").rstrip("\n")
+        marker = " " * max((error.offset or 1) - 1, 0) + "^"
+        raise MagnetfileError(f"{where}: {error.msg}", detail=(text, marker) if text else ()) from error
+    except Exception as error:
+        frames = user_frames(error, path)
+        raise MagnetfileError(
+            f"{path.name} cannot be loaded: {type(error).__name__}: {error}", detail=frames
+        ) from error
+
+
+def _names(targets: Iterable[Target[..., Any]]) -> dict[str, Target[..., Any]]:
+    names: dict[str, Target[..., Any]] = {}
+    for target in targets:
+        for name in (target.name, *target.aliases):
+            if name in RESERVED:
+                raise MagnetfileError(
+                    f"{target.place}: a target cannot be called `{name}`: it is a command of magnet's",
+                    hint=f'rename the function, or give it another name: @target(name="my-{name}")',
+                )
+            if name in names:
+                raise MagnetfileError(
+                    f"two targets are called `{name}`: {names[name].place} and {target.place}",
+                    hint="rename one of them, or put it into a Namespace",
+                )
+            names[name] = target
+    return names

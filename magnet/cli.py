@@ -1,0 +1,290 @@
+"""The command line: parse, wire the rooms together, report, exit."""
+
+import os
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import click
+
+import magnet
+from magnet import buildfile, parameters, project
+from magnet.backends import BACKENDS
+from magnet.buildfile import Buildfile, Call
+from magnet.errors import ContainerFailed, EngineError, MagnetError, UsageError
+from magnet.logs import LogFiles, make_log_directory
+from magnet.process import Children
+from magnet.progress.consumer import Consumer
+from magnet.progress.display import Display, DryRun, Plain, Tty
+from magnet.running import Failure, Run
+from magnet.body import Session
+from magnet.workspace import Workspace, prepare_build_directory
+
+INTERRUPTED = 130
+
+ABANDON_AFTER = 3.0
+"""Seconds that the bodies of interrupted targets have to end, after their children have ended."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options of the command line, which hold for the whole run."""
+
+    file: Path | None
+    directory: Path | None
+    backend: str | None
+    jobs: int
+    keep_going: bool
+    dry_run: bool
+    list_targets: bool
+    progress: str
+    words: tuple[str, ...]
+
+
+def make_command() -> click.Command:
+    """The `magnet` command: its own options; the words after them are targets with theirs."""
+    options: list[click.Parameter] = [
+        click.Option(["-f", "--file"], type=click.Path(path_type=Path), help="Use this magnetfile."),
+        click.Option(["-C", "--directory"], type=click.Path(path_type=Path), help="Change to this directory first."),
+        click.Option(["--backend"], metavar="|".join(BACKENDS), help="Use this engine, and no other."),
+        click.Option(
+            ["-j", "--jobs"],
+            type=click.IntRange(min=1),
+            metavar="N",
+            default=os.cpu_count() or 1,
+            help="Run up to N targets at once.  [default: the number of CPUs]",
+        ),
+        click.Option(["-k", "--keep-going"], is_flag=True, help="After a failure, run what does not need it."),
+        click.Option(["-n", "--dry-run"], is_flag=True, help="Print the commands, run none."),
+        click.Option(["-l", "--list", "list_targets"], is_flag=True, help="List the targets."),
+        click.Option(
+            ["--progress"],
+            type=click.Choice(["auto", "tty", "plain"]),
+            default="auto",
+            help="How to show progress.  [default: auto]",
+        ),
+        click.Option(["--version"], is_flag=True, help="Show the version."),
+        click.Argument(["words"], nargs=-1, metavar="[TARGET [OPTIONS] [ARGUMENTS]]..."),
+    ]
+    return click.Command(
+        "magnet",
+        params=options,
+        help=magnet.__doc__,
+        epilog="`magnet TARGET --help` shows a target's own options. MAGNET_BACKEND and `backend` in [tool.magnet] of "
+        "pyproject.toml choose the engine as --backend does; else it is the first of these that is usable.",
+        context_settings={
+            "allow_interspersed_args": False,
+            "help_option_names": ["-h", "--help"],
+            "max_content_width": 100,
+        },
+    )
+
+
+def main(words: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Do what the words say, report what went wrong, and return the exit code."""
+    sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        return _run(_parse(words), environ)
+    except MagnetError as error:
+        report(error, sys.stderr)
+        return error.exit_code
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has gone. What is still buffered must not fail again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+
+
+def report(error: MagnetError, out: TextIO, where: str = "") -> None:
+    """Print an error: what happened, the detail, and a hint at what to do."""
+    print(f"error: {where}{error.message}", file=out)
+    for line in error.detail:
+        print(f"  {line}", file=out)
+    if error.hint:
+        print(f"hint: {error.hint}", file=out)
+
+
+def _parse(words: Sequence[str]) -> Settings:
+    command = make_command()
+    try:
+        with command.make_context("magnet", list(words)) as context:
+            values = dict(context.params)
+    except click.UsageError as error:
+        raise parameters.usage_error(error) from error
+    if values.pop("version"):
+        print(f"magnet {magnet.__version__}")
+        raise click.exceptions.Exit(0)
+    return Settings(**values)
+
+
+def _run(settings: Settings, environ: Mapping[str, str]) -> int:
+    if settings.directory:
+        try:
+            os.chdir(settings.directory)
+        except OSError as error:
+            raise UsageError(f"cannot change to {settings.directory}: {error.strerror}") from error
+    loaded = _load(settings.file, environ)
+    if settings.list_targets:
+        _list(loaded)
+        return 0
+    calls = parameters.parse_calls(settings.words, _finder(loaded))
+    if not calls and loaded.default is None:
+        _list(loaded)
+        return 0
+    return _execute(calls or [loaded.default()], loaded, settings, environ)  # type: ignore[misc]
+
+
+def _load(file: Path | None, environ: Mapping[str, str]) -> Buildfile:
+    here = Path.cwd()
+    if file is not None:
+        if not file.is_file():
+            raise UsageError(f"there is no magnetfile `{file}`", hint="-f takes the path of a magnetfile.py")
+        return buildfile.load(here / file, environ)
+    found = buildfile.find(here)
+    if found is not None:
+        return buildfile.load(found, environ)
+    return buildfile.load(Path(__file__).with_name("default_magnetfile.py"), environ, root=here)
+
+
+def _is_builtin(loaded: Buildfile) -> bool:
+    return loaded.path.name == "default_magnetfile.py" and loaded.path.parent == Path(__file__).parent
+
+
+def _finder(loaded: Buildfile) -> Any:
+    def find(name: str) -> Any:
+        if name.startswith("-"):
+            raise UsageError(f"there is no option `{name}` here", hint="magnet's own options stand before the targets")
+        try:
+            return loaded.find(name)
+        except UsageError as error:
+            if _is_builtin(loaded):
+                message = f"there is no target `{name}`, and no {buildfile.MAGNETFILE} in {loaded.root} or above"
+                raise UsageError(message, hint=error.hint) from None
+            raise
+
+    return find
+
+
+def _list(loaded: Buildfile) -> None:
+    """Print the targets, with the first line of their help, and the declared variables."""
+    if _is_builtin(loaded):
+        print(f"No {buildfile.MAGNETFILE} in {loaded.root} or above; these targets come with magnet.\n")
+    names = {target: ", ".join((target.name, *target.aliases)) for target in loaded.targets}
+    print("Targets:")
+    _print_columns(
+        [(name, target.summary + (" (default)" if target.is_default else "")) for target, name in names.items()]
+    )
+    if loaded.variables:
+        print("\nEnvironment:")
+        _print_columns([(f"{one.name}={one.value}", one.help) for one in loaded.variables])
+
+
+def _print_columns(rows: Sequence[tuple[str, str]]) -> None:
+    width = max((len(left) for left, _ in rows), default=0)
+    for left, right in rows:
+        print(f"  {left:<{width}}  {right}".rstrip())
+
+
+def _execute(calls: list[Call[Any]], loaded: Buildfile, settings: Settings, environ: Mapping[str, str]) -> int:
+    """Run the calls between the header and the summary, and report what failed."""
+    stored = project.read_settings(loaded.root)
+    described = project.describe(loaded.root, stored.name)
+    run_id = f"magnet-{time.strftime('%Y%m%d%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
+    cache = loaded.root / "_build" / "magnet" / described.name
+    display: Display
+    sinks: list[LogFiles] = []
+    if settings.dry_run:
+        display = DryRun(sys.stdout)
+    else:
+        logs = make_log_directory(prepare_build_directory(loaded.root), time.time_ns())
+        sinks.append(LogFiles(logs))
+        _print_header(logs, described.version, cache)
+        display = _display(settings.progress)
+    consumer = Consumer(display, sinks)
+    session = Session(
+        project=described,
+        workspace=Workspace(cache, run_id),
+        children=Children(),
+        emit=consumer.emit,
+        clock=time.time_ns,
+        environ=environ,
+        terminal=consumer.terminal,
+        backend_name=settings.backend or environ.get("MAGNET_BACKEND") or stored.backend,
+        dry_run=settings.dry_run,
+    )
+    run = Run(session, loaded.path, jobs=1 if settings.dry_run else settings.jobs, keep_going=settings.keep_going)
+    session.workspace.sweep(_remove_containers)
+    consumer.start()
+    interrupted = _until_done(run, calls)
+    with suppress(BrokenPipeError) if interrupted else nullcontext():
+        consumer.finish()
+    session.workspace.close()
+    return _outcome(run.failures, calls, interrupted=interrupted)
+
+
+def _display(progress: str) -> Display:
+    if progress == "tty" or (progress == "auto" and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"):
+        return Tty(sys.stderr, time.time_ns)
+    return Plain(sys.stderr, time.time_ns)
+
+
+def _print_header(logs: Path, version: str, cache: Path) -> None:
+    latest = os.path.relpath(logs.with_name("latest"))
+    print(f"Logs:    {latest} ({os.path.relpath(logs)})", file=sys.stderr)
+    print(f"Version: {version}", file=sys.stderr)
+    print(f"Cache:   {os.path.relpath(cache)}", file=sys.stderr)
+
+
+def _until_done(run: Run, calls: list[Call[Any]]) -> bool:
+    """Run to the end, or to an interrupt: then stop everything, and return True."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        run.scheduler.run(calls)
+    except KeyboardInterrupt:
+        run.scheduler.stop()
+        try:
+            run.session.children.stop()
+        except KeyboardInterrupt:
+            run.session.children.stop(at_once=True)
+        run.abandon(ABANDON_AFTER)
+        run.session.remove_leftovers()
+        return True
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return False
+
+
+def _remove_containers(backend: str, run_id: str) -> None:
+    """Remove the containers of a run that was killed, where its engine still answers."""
+    with suppress(EngineError, KeyError):
+        engine = BACKENDS[backend]
+        engine(engine.probe()).remove_containers(run_id)
+
+
+def _outcome(failures: Sequence[Failure], calls: Sequence[Call[Any]], *, interrupted: bool) -> int:
+    """Report the failures; the exit code is that of the first, or that of a lone target's container."""
+    for failure in failures:
+        report(failure.error, sys.stderr, f"target `{failure.call.name}`: ")
+    if interrupted:
+        print("error: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    if not failures:
+        return 0
+    first = failures[0]
+    if isinstance(first.error, ContainerFailed) and [call.key for call in calls] == [first.call.key]:
+        code = first.error.returncode
+        return code if code > 0 else 128 - code
+    return first.error.exit_code

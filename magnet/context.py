@@ -1,0 +1,427 @@
+"""The narrow context: which files a build can see, and a directory that holds just these.
+
+Names are bytes everywhere, as the kernel keeps them. Of a mode, only the permission bits count.
+"""
+
+import errno
+import fcntl
+import os
+import posixpath
+import shutil
+import stat
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from operator import attrgetter
+from pathlib import Path
+from typing import Literal
+
+from e2b_dockerfile_utils import PatternMatcher
+
+from magnet.errors import MagnetError, MagnetfileError, did_you_mean
+from magnet.model import Copy
+
+PERMISSIONS = 0o777
+"""The bits of a mode that count; setuid, setgid and sticky are lost or kept as the engine likes."""
+
+_FICLONE = 0x40049409  # linux/fs.h; Python's fcntl has had the name since 3.12
+_SPECIAL = {stat.S_IFSOCK: "a socket", stat.S_IFIFO: "a named pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+# A kernel with SELinux shows its label on every file, and no engine takes that one over.
+_HARMLESS_ATTRIBUTES = {"security.selinux"}
+_NO_HARD_LINK = {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One name in a context: its path there, separated by `/`, and the absolute path of what it is made from.
+
+    `source` is empty for a directory that exists only because something is in it; `target` is what a link holds.
+    """
+
+    path: bytes
+    kind: Literal["file", "dir", "link"]
+    mode: int
+    source: bytes = b""
+    target: bytes = b""
+
+
+def declared(copies: Sequence[Copy], root: Path, never: Path) -> tuple[Entry, ...]:
+    """The context that the copies declare, sorted by path. Where two give one path, the later wins.
+
+    Nothing in `never`, magnet's own directory, is part of it. Directories that no source gives have mode 0755.
+    """
+    entries: dict[bytes, Entry] = {}
+    for copy in copies:
+        for entry in _copied(copy, _real(root), _real(never)):
+            old = entries.get(entry.path, entry)
+            if (old.kind == "dir") != (entry.kind == "dir"):
+                raise _conflict(old, entry)
+            entries[entry.path] = entry
+    _make_parents(entries)
+    return _in_order(entries.values())
+
+
+def whole(directory: Path, patterns: Sequence[str], never: Path, keep: Collection[bytes] = ()) -> tuple[Entry, ...]:
+    """All of a directory that its ignore file's patterns leave, sorted by path; but nothing in `never`.
+
+    The paths in `keep` stay whatever the patterns say, if they are there.
+    """
+    walk = _Walk(_Selection((), patterns, keep), _real(never))
+    return _in_order(walk.entries(_real(directory)))
+
+
+def find_ignore_file(directory: Path, dockerfile: Path) -> Path | None:
+    """The one ignore file that counts, on every engine, or None.
+
+    First the Dockerfile's own, beside it: `<Dockerfile>.dockerignore`, then `<Dockerfile>.containerignore`; then the
+    directory's `.containerignore`, then its `.dockerignore`. That is buildah's order, which podman shares; docker
+    knows only the names in `.dockerignore`, in the same order.
+    """
+    candidates = (
+        dockerfile.with_name(f"{dockerfile.name}.dockerignore"),
+        dockerfile.with_name(f"{dockerfile.name}.containerignore"),
+        directory / ".containerignore",
+        directory / ".dockerignore",
+    )
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def read_ignore_file(path: Path) -> tuple[str, ...]:
+    """The patterns in an ignore file, without comments and blank lines; bytes that are no UTF-8 as os.fsdecode does.
+
+    The format is Moby's: https://docs.docker.com/build/concepts/context/#dockerignore-files
+    """
+    try:
+        text = path.read_bytes().decode("utf-8", "surrogateescape").removeprefix("\ufeff")
+    except OSError as error:
+        raise cannot_read(os.fsencode(path), error) from error
+    patterns = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip() and not line.startswith("#"):
+            _matcher([line], f"`{path}`, line {number}: ")
+            # A `#` after a blank starts no comment, so what is in front of a pattern has to stay.
+            patterns.append(line.rstrip())
+    return tuple(patterns)
+
+
+def stage(entries: Iterable[Entry], destination: Path) -> None:
+    """Make the directory `destination`, holding exactly the entries, each after the directory that it is in.
+
+    Files are hard links where that can be, else reflinks, else copies. What was made is removed if it fails.
+    """
+    top = os.fsencode(destination.absolute())
+    try:
+        os.mkdir(top)
+    except OSError as error:
+        raise MagnetError(f"cannot make `{shown(top)}`: {error.strerror}") from error
+    try:
+        _fill(top, _in_order(entries))
+    except OSError as error:
+        unstage(destination)
+        name = shown(os.fsencode(error.filename or top))
+        raise MagnetError(f"cannot stage `{name}`: {error.strerror}") from error
+    except BaseException:
+        unstage(destination)
+        raise
+
+
+def unstage(destination: Path) -> None:
+    """Remove a staged directory, whatever modes its directories have; no error if it is gone."""
+    directories = [os.fsencode(destination)]
+    try:
+        for directory in directories:  # grows meanwhile
+            directories += _emptied(directory)
+        for directory in reversed(directories):
+            with suppress(FileNotFoundError):
+                os.rmdir(directory)
+    except OSError as error:
+        raise MagnetError(f"cannot remove `{destination}`: {error.strerror}") from error
+
+
+def shown(name: bytes) -> str:
+    """A file's name as it can be printed: on one line, with escapes for what is not text."""
+    text = name.decode("utf-8", "backslashreplace")
+    return text if text.isprintable() else repr(text)[1:-1]
+
+
+def cannot_read(path: bytes, error: OSError) -> MagnetError:
+    """The error that says which file of a context could not be read, and why."""
+    hint = "make it readable, or leave it out with `exclude` or an ignore file"
+    return MagnetError(
+        f"cannot read `{shown(path)}`: {error.strerror}", hint=hint if error.errno == errno.EACCES else None
+    )
+
+
+def _in_order(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    return tuple(sorted(entries, key=attrgetter("path")))
+
+
+def _real(path: Path) -> bytes:
+    return os.path.realpath(os.fsencode(path))
+
+
+def _is_within(path: bytes, directory: bytes) -> bool:
+    return path == directory or path.startswith(directory.rstrip(b"/") + b"/")
+
+
+# Declared contexts
+
+
+def _copied(copy: Copy, root: bytes, never: bytes) -> list[Entry]:
+    source = _source(copy, root, never)
+    target = _target(copy.target)
+    info = os.stat(source)
+    if not stat.S_ISDIR(info.st_mode):
+        return [_copied_file(copy, source, target, info)]
+    walk = _Walk(_Selection(copy.include, copy.exclude), never)
+    top = [Entry(target, "dir", info.st_mode & PERMISSIONS, source)] if target else []
+    return top + walk.entries(source, at=target + b"/" if target else b"")
+
+
+def _copied_file(copy: Copy, source: bytes, target: bytes, info: os.stat_result) -> Entry:
+    if copy.include or copy.exclude:
+        raise MagnetfileError(f"`{copy.source}` is a file, so `include` and `exclude` have nothing to choose from")
+    if copy.target.rpartition("/")[2] in ("", ".", ".."):
+        target = posixpath.join(target, os.path.basename(os.path.normpath(os.fsencode(copy.source))))
+    return _leaf(target, source, info)
+
+
+def _source(copy: Copy, root: bytes, never: bytes) -> bytes:
+    given = os.fsencode(copy.source)
+    path = os.path.join(root, given)
+    try:
+        real = os.path.realpath(path, strict=True)
+    except OSError as error:
+        raise _no_source(copy, path, error) from error
+    if not os.path.isabs(given) and not _is_within(real, root):
+        raise MagnetfileError(
+            f"`{copy.source}` leads out of `{shown(root)}`",
+            detail=[f"to {shown(real)}"],
+            hint="give the absolute path of what is elsewhere",
+        )
+    if _is_within(real, never):
+        raise MagnetfileError(f"`{copy.source}` is in magnet's own directory, which is never in a context")
+    return real
+
+
+def _no_source(copy: Copy, path: bytes, error: OSError) -> MagnetError:
+    if error.errno != errno.ENOENT:
+        return cannot_read(path, error)
+    missing = path
+    while not os.path.lexists(os.path.dirname(missing)):
+        missing = os.path.dirname(missing)
+    return MagnetfileError(
+        f"`{copy.source}` does not exist",
+        detail=[f"looked for {shown(path)}"],
+        hint=_hint_at_source(os.path.dirname(missing), os.path.basename(missing)),
+    )
+
+
+def _hint_at_source(directory: bytes, name: bytes) -> str | None:
+    if set(name) & set(b"*?["):
+        return "a source is one file or directory; choose among a directory's files with `include`"
+    names = os.listdir(directory) if os.path.isdir(directory) else []
+    return did_you_mean(shown(name), [shown(other) for other in names if other != name])
+
+
+def _target(target: str) -> bytes:
+    parts: list[bytes] = []
+    for part in os.fsencode(target).split(b"/"):
+        if part == b".." and not parts:
+            raise MagnetfileError(f"the target `{target}` leads out of the context")
+        if part == b"..":
+            parts.pop()
+        elif part not in (b"", b"."):
+            parts.append(part)
+    return b"/".join(parts)
+
+
+def _make_parents(entries: dict[bytes, Entry]) -> None:
+    for entry in tuple(entries.values()):
+        parent = posixpath.dirname(entry.path)
+        while parent and parent not in entries:
+            entries[parent] = Entry(parent, "dir", 0o755)
+            parent = posixpath.dirname(parent)
+        if parent and entries[parent].kind != "dir":
+            raise _conflict(entries[parent], entry)
+
+
+def _conflict(one: Entry, other: Entry) -> MagnetfileError:
+    path = min(one.path, other.path, key=len)
+    return MagnetfileError(
+        f"`{shown(path)}` would have to be a directory and something else in the context",
+        detail=[f"{shown(entry.source)} goes to /{shown(entry.path)}" for entry in (one, other)],
+    )
+
+
+# Selecting
+
+
+class _Selection:
+    """Which paths of a directory are wanted, and below which directories there may be some."""
+
+    def __init__(self, include: Sequence[str], exclude: Sequence[str], keep: Collection[bytes] = ()) -> None:
+        self._include = _matcher(include)
+        self._exclude = _matcher(exclude)
+        # The library can tell below which directories a `!` pattern may match, and only that.
+        self._reach = _matcher([f"!{pattern}" for pattern in include if not pattern.strip().startswith("!")])
+        self._keep = frozenset(keep)
+        self._above_keep = {parent for path in keep for parent in _parents(path)}
+
+    def has(self, path: bytes) -> bool:
+        name = _text(path)
+        is_included = self._include is None or self._include.matches(name)
+        return path in self._keep or (is_included and not (self._exclude and self._exclude.matches(name)))
+
+    def may_have_below(self, path: bytes) -> bool:
+        name = _text(path)
+        may_include = not self._include or self._include.matches(name) or _may_match_below(self._reach, name)
+        is_excluded = self._exclude and self._exclude.matches(name) and not _may_match_below(self._exclude, name)
+        return path in self._above_keep or (may_include and not is_excluded)
+
+
+class _Walk:
+    """A walk through a directory for what is selected in it."""
+
+    def __init__(self, selection: _Selection, never: bytes) -> None:
+        self._selection = selection
+        self._never = never
+        self._found: list[Entry] = []
+        self._passed: dict[bytes, Entry] = {}
+
+    def entries(self, top: bytes, at: bytes = b"") -> list[Entry]:
+        """What is selected below `top`, with `at` in front of each path, and the directories that it is in."""
+        waiting = [(top, b"")]
+        while waiting:
+            directory, below = waiting.pop()
+            try:
+                with os.scandir(directory) as items:
+                    for item in items:
+                        waiting += self._look_at(item, below + item.name, at)
+            except OSError as error:
+                raise cannot_read(os.fsencode(error.filename or directory), error) from error
+        for entry in tuple(self._found):
+            self._found += (self._passed.pop(path) for path in _parents(entry.path) if path in self._passed)
+        return self._found
+
+    def _look_at(self, item: os.DirEntry[bytes], path: bytes, at: bytes) -> Iterator[tuple[bytes, bytes]]:
+        if item.path == self._never:
+            return
+        is_wanted = self._selection.has(path)
+        if item.is_dir(follow_symlinks=False):
+            entry = Entry(at + path, "dir", item.stat(follow_symlinks=False).st_mode & PERMISSIONS, item.path)
+            if is_wanted:
+                self._found.append(entry)
+            else:
+                self._passed[entry.path] = entry
+            if self._selection.may_have_below(path):
+                yield item.path, path + b"/"
+        elif is_wanted:
+            self._found.append(_leaf(at + path, item.path, item.stat(follow_symlinks=False)))
+
+
+def _leaf(path: bytes, source: bytes, info: os.stat_result) -> Entry:
+    if stat.S_ISREG(info.st_mode):
+        return Entry(path, "file", info.st_mode & PERMISSIONS, source)
+    if stat.S_ISLNK(info.st_mode):
+        # The mode of a link means nothing, and is not the same on every system.
+        return Entry(path, "link", 0o777, source, os.readlink(source))
+    raise MagnetfileError(
+        f"`{shown(source)}` is {_SPECIAL[stat.S_IFMT(info.st_mode)]}, which cannot be in a context",
+        hint="leave it out with `exclude` or an ignore file",
+    )
+
+
+def _matcher(patterns: Sequence[str], where: str = "") -> PatternMatcher | None:
+    try:
+        return PatternMatcher(list(patterns)) if patterns else None
+    except ValueError as error:
+        raise MagnetfileError(f"{where}{str(error).replace('Invalid', 'invalid', 1)}") from error
+
+
+def _may_match_below(matcher: PatternMatcher | None, name: str) -> bool:
+    if matcher is None:
+        return False
+    # The library compares component by component, but `[^a]` matches a `/` too, as in Moby.
+    has_brackets = any(pattern.startswith("!") and "[" in pattern for pattern in matcher.patterns)
+    return has_brackets or matcher.may_match_under(name)
+
+
+def _parents(path: bytes) -> Iterator[bytes]:
+    while path := posixpath.dirname(path):
+        yield path
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")
+
+
+# Staging
+
+
+def _fill(top: bytes, entries: Sequence[Entry]) -> None:
+    directories = [(top, Entry(b"", "dir", 0o755))]
+    for entry in entries:
+        path = top + b"/" + entry.path
+        if entry.kind == "dir":
+            os.mkdir(path)
+            directories.append((path, entry))
+        elif entry.kind == "link":
+            os.symlink(entry.target, path)
+            _keep_time(entry, path)
+        else:
+            _stage_file(entry, path)
+    for path, entry in reversed(directories):  # a directory can be filled until it has its mode
+        _keep_time(entry, path)
+        os.chmod(path, entry.mode)
+
+
+def _stage_file(entry: Entry, path: bytes) -> None:
+    if _may_be_linked(entry):
+        try:
+            os.link(entry.source, path)
+        except OSError as error:
+            if error.errno not in _NO_HARD_LINK:
+                raise
+        else:
+            return
+    _copy(entry, path)
+
+
+def _may_be_linked(entry: Entry) -> bool:
+    # A hard link shows all of the source's inode, and engines treat setuid bits and extended attributes each in
+    # its own way: a file with either is copied without.
+    info = os.lstat(entry.source)
+    return stat.S_IMODE(info.st_mode) == entry.mode and _HARMLESS_ATTRIBUTES.issuperset(os.listxattr(entry.source))
+
+
+def _copy(entry: Entry, path: bytes) -> None:
+    with open(entry.source, "rb") as source, open(path, "xb") as copy:
+        try:
+            fcntl.ioctl(copy, _FICLONE, source.fileno())
+        except OSError:  # another file system, or one without reflinks
+            shutil.copyfileobj(source, copy, 1 << 20)
+        os.fchmod(copy.fileno(), entry.mode)
+    _keep_time(entry, path)
+
+
+def _keep_time(entry: Entry, path: bytes) -> None:
+    # The image gets these times: they should not tell when magnet ran. Whole seconds, as that is what the
+    # legacy builder, podman and buildah keep; 1970 for a directory that is made up.
+    seconds = os.lstat(entry.source).st_mtime_ns // 10**9 if entry.source else 0
+    os.utime(path, (seconds, seconds), follow_symlinks=False)
+
+
+def _emptied(directory: bytes) -> list[bytes]:
+    """The directories that are left in a directory once all else in it is removed."""
+    try:
+        os.chmod(directory, 0o700)
+        with os.scandir(directory) as items:
+            found = list(items)
+    except FileNotFoundError:
+        return []
+    for item in found:
+        if not item.is_dir(follow_symlinks=False):
+            with suppress(FileNotFoundError):
+                os.unlink(item.path)
+    return [item.path for item in found if item.is_dir(follow_symlinks=False)]

@@ -1,0 +1,245 @@
+"""The targets of a directory without a magnetfile: an ordinary magnetfile, whose options are docker's and podman's.
+
+Options that do not mean the same on docker, podman and buildah are left out: --cache-from, --cache-to, --output,
+--build-context, --squash and --isolation of `build`; --attach, --detach-keys, --sig-proxy and --runtime of `run`.
+"""
+
+import csv
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+from magnet import Copy, Image, MagnetError, Mount, Parameter, T, target
+from magnet import context as contexts
+from magnet import dockerfile as dockerfiles
+from magnet.backends.options import BUILD_OPTIONS, RUN_OPTIONS
+from magnet.parameters import EngineOptions
+
+Directory = Annotated[str, Parameter(argument=True, metavar="[PATH]")]
+Tags = Annotated[tuple[str, ...], Parameter("-t", "--tag", metavar="NAME[:TAG]", help="name of the image")]
+File = Annotated[str, Parameter("-f", "--file", metavar="FILE", help="the Dockerfile")]
+BuildArgs = Annotated[tuple[str, ...], Parameter("--build-arg", metavar="NAME[=VALUE]", help="set an ARG")]
+Stage = Annotated[str, Parameter("--target", metavar="STAGE", help="build up to this stage")]
+BuildLabels = Annotated[tuple[str, ...], Parameter("--label", metavar="NAME=VALUE", help="set a label")]
+PlatformName = Annotated[str, Parameter("--platform", metavar="OS/ARCH", help="platform of the image")]
+BuildPull = Annotated[
+    str,
+    Parameter(
+        "--pull", metavar="[=POLICY]", implied="always", help="fetch base images: always, newer, missing or never"
+    ),
+]
+NoCache = Annotated[bool, Parameter("--no-cache", help="do not use the engine's layer cache")]
+IdFile = Annotated[str, Parameter("--iidfile", metavar="FILE", help="write the image's id to a file")]
+Quiet = Annotated[bool, Parameter("-q", "--quiet", help="print the image's id on stdout")]
+Accepted = Annotated[bool, Parameter("--rm", "--force-rm", "--compress", help="accepted: magnet always does so")]
+MoreBuildOptions = Annotated[tuple[str, ...], EngineOptions(BUILD_OPTIONS)]
+
+
+@target
+def build(
+    t: T,
+    directory: Directory = ".",
+    *,
+    tag: Tags = (),
+    file: File = "",
+    build_arg: BuildArgs = (),
+    stage: Stage = "",
+    label: BuildLabels = (),
+    platform: PlatformName = "",
+    pull: BuildPull = "missing",
+    no_cache: NoCache = False,
+    iidfile: IdFile = "",
+    quiet: Quiet = False,
+    rm: Accepted = False,
+    options: MoreBuildOptions = (),
+) -> Image:
+    """Build an image from the Dockerfile or Containerfile in PATH.
+
+    PATH is the build context. The options are those that `docker build` and `podman build` share.
+    """
+    image = t.build(
+        directory,
+        file=file or None,
+        tags=tag,
+        build_args=_pairs(build_arg),
+        stage=stage or None,
+        labels=_pairs(label, default=""),
+        platform=platform or None,
+        pull=_pull_policy(pull),  # type: ignore[arg-type]
+        no_cache=no_cache,
+        options=options,
+    )
+    return _report(t, image, iidfile, quiet=quiet)
+
+
+@target
+def context(
+    t: T,
+    directory: Directory = ".",
+    *,
+    tag: Tags = (),
+    file: File = "",
+    build_arg: BuildArgs = (),
+    stage: Stage = "",
+    label: BuildLabels = (),
+    platform: PlatformName = "",
+    pull: BuildPull = "missing",
+    no_cache: NoCache = False,
+    iidfile: IdFile = "",
+    quiet: Quiet = False,
+    rm: Accepted = False,
+    options: MoreBuildOptions = (),
+) -> Image:
+    """Build with a narrow context, which holds only the files that the Dockerfile copies.
+
+    As `build`, whose options it takes; a file that no COPY, ADD or bind mount names is not there for the build.
+    """
+    image = t.build(
+        directory,
+        file=file or None,
+        context=[_narrow(t, directory, file, stage, _pairs(build_arg))],
+        tags=tag,
+        build_args=_pairs(build_arg),
+        stage=stage or None,
+        labels=_pairs(label, default=""),
+        platform=platform or None,
+        pull=_pull_policy(pull),  # type: ignore[arg-type]
+        no_cache=no_cache,
+        options=options,
+    )
+    return _report(t, image, iidfile, quiet=quiet)
+
+
+@target
+def run(
+    t: T,
+    image: Annotated[str, Parameter(metavar="IMAGE")],
+    *command: Annotated[str, Parameter(metavar="[COMMAND]...")],
+    detach: Annotated[bool, Parameter("-d", "--detach", help="leave it running, and print its id")] = False,
+    entrypoint: Annotated[str | None, Parameter("--entrypoint", metavar="PROGRAM")] = None,
+    env: Annotated[tuple[str, ...], Parameter("-e", "--env", metavar="NAME[=VALUE]")] = (),
+    interactive: Annotated[bool, Parameter("-i", "--interactive", help="give it stdin")] = False,
+    label: Annotated[tuple[str, ...], Parameter("-l", "--label", metavar="NAME=VALUE")] = (),
+    mount: Annotated[tuple[str, ...], Parameter("--mount", metavar="type=bind,source=PATH,target=PATH")] = (),
+    name: Annotated[str, Parameter("--name", metavar="NAME", help="name of the container")] = "",
+    network: Annotated[str, Parameter("--network", "--net", metavar="NETWORK")] = "",
+    platform: PlatformName = "",
+    privileged: Annotated[bool, Parameter("--privileged")] = False,
+    pull: Annotated[
+        str, Parameter("--pull", metavar="[=POLICY]", implied="always", help="always, newer, missing or never")
+    ] = "missing",
+    read_only: Annotated[bool, Parameter("--read-only", help="read-only root file system")] = False,
+    rm: Annotated[bool, Parameter("--rm", help="remove the container when it has ended")] = False,
+    tty: Annotated[bool, Parameter("-t", "--tty", help="give it the terminal")] = False,
+    user: Annotated[str, Parameter("-u", "--user", metavar="UID[:GID]", help="also `host`: files belong to you")] = "",
+    volume: Annotated[tuple[str, ...], Parameter("-v", "--volume", metavar="SOURCE:TARGET[:ro]")] = (),
+    workdir: Annotated[str, Parameter("-w", "--workdir", metavar="PATH")] = "",
+    options: Annotated[tuple[str, ...], EngineOptions(RUN_OPTIONS)] = (),
+) -> None:
+    """Run a command in a container of an image.
+
+    The container's stdout, stderr and exit code are magnet's. The options are those that `docker run` and `podman run`
+    share; they end at IMAGE.
+    """
+    mounts, volumes = _volumes(volume)
+    more_mounts, other_mounts = _mounts(mount)
+    result = t.run(
+        image,
+        *command,
+        entrypoint=None if entrypoint is None else entrypoint,
+        user=user or None,
+        mounts=[*mounts, *more_mounts],
+        env=_pairs(env),
+        workdir=workdir or None,
+        network=network or None,
+        privileged=privileged,
+        read_only=read_only,
+        remove=rm,
+        detach=detach,
+        interactive=interactive,
+        tty=tty,
+        attach=not detach,
+        name=name or None,
+        labels=_pairs(label, default=""),
+        options=[*options, *volumes, *other_mounts],
+        pull=_pull_policy(pull),  # type: ignore[arg-type]
+        platform=platform or None,
+    )
+    if detach and result.container:
+        t.output(result.container)
+
+
+def _report(t: T, image: Image, iidfile: str, *, quiet: bool) -> Image:
+    if image.id and iidfile:
+        Path(t.project.root, iidfile).write_text(image.id)
+    if image.id and quiet:
+        t.output(image.id)
+    return image
+
+
+def _pairs(words: Iterable[str], default: str | None = None) -> dict[str, str]:
+    """NAME=VALUE words; a NAME alone has `default`, or else the value that it has in magnet's own environment."""
+    pairs = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        found = value if equals else os.environ.get(name) if default is None else default
+        if found is not None:
+            pairs[name] = found
+    return pairs
+
+
+def _pull_policy(word: str) -> str:
+    """Docker's `--pull` is a switch, podman's a policy."""
+    return {"true": "always", "false": "missing"}.get(word.lower(), word)
+
+
+def _narrow(t: T, directory: str, file: str, stage: str, build_args: dict[str, str]) -> Copy:
+    """The files of a directory that its Dockerfile copies; all that are not ignored where that cannot be known."""
+    root = Path(t.project.root, directory)
+    path = Path(t.project.root, file) if file else dockerfiles.find(root)
+    sources = dockerfiles.parse(path).sources(stage or None, build_args)
+    ignore = contexts.find_ignore_file(root, path)
+    return Copy(
+        directory,
+        "/",
+        # Sources are names, not patterns.
+        include=tuple(re.sub(r"([*?\[\]\\])", r"\\\1", source) for source in sources or ()),
+        exclude=contexts.read_ignore_file(ignore) if ignore else (),
+    )
+
+
+def _volumes(words: Iterable[str]) -> tuple[list[Mount], list[str]]:
+    """The bind mounts of `-v` options, and those options that are something else: named volumes, labels of SELinux."""
+    mounts, others = [], []
+    for word in words:
+        source, *rest = word.split(":")
+        target, modes = rest[0] if rest else "", set(",".join(rest[1:]).split(",")) - {"", "rw"}
+        consistency = next(iter(modes & {"cached", "delegated", "consistent"}), "")
+        is_path = source.startswith((".", "/", "~")) and rest
+        if is_path and modes <= {"ro", consistency}:
+            mounts.append(Mount(source, target, readonly="ro" in modes, consistency=consistency))  # type: ignore[arg-type]
+        else:
+            others.append(
+                f"--volume={os.path.abspath(os.path.expanduser(source)) if is_path else source}{word[len(source) :]}"
+            )
+    return mounts, others
+
+
+def _mounts(words: Iterable[str]) -> tuple[list[Mount], list[str]]:
+    """The bind mounts of `--mount` options, and those of another type."""
+    mounts, others = [], []
+    for word in words:
+        keys = {key: value for key, _, value in (field.partition("=") for field in next(csv.reader([word])))}
+        source = keys.pop("source", keys.pop("src", ""))
+        target = keys.pop("target", keys.pop("destination", keys.pop("dst", "")))
+        readonly = next((keys.pop(key) for key in ("readonly", "ro") if key in keys), "false") in ("", "true", "1")
+        consistency = keys.pop("consistency", "")
+        if keys == {"type": "bind"} and source and target:
+            mounts.append(Mount(source, target, readonly, consistency))  # type: ignore[arg-type]
+        elif keys.get("type") == "bind" and not (source and target):
+            raise MagnetError(f"`--mount={word}` has no source or no target", hint="type=bind,source=PATH,target=PATH")
+        else:
+            others.append(f"--mount={word}")
+    return mounts, others

@@ -1,0 +1,433 @@
+"""What a Dockerfile needs: its stages, the images they start from, and what they take from the build context.
+
+The grammar and the expansion of words are BuildKit's, ported in e2b_dockerfile_utils. What is added here is what
+BuildKit then makes of the instructions: https://github.com/moby/buildkit/tree/master/frontend/dockerfile/dockerfile2llb
+"""
+
+import os
+import posixpath
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from e2b_dockerfile_utils import (
+    DockerfileAst,
+    DockerfileInstruction,
+    DockerfileSyntaxError,
+    ShellLex,
+    parse_dockerfile_ast,
+    parse_heredoc,
+)
+
+from magnet.errors import MagnetfileError, did_you_mean
+from magnet.model import EMPTY, Platform
+
+NAMES = ("Dockerfile", "Containerfile")
+"""The names of a Dockerfile that nobody had to name, in the order in which they are looked for."""
+
+EVERYTHING = "."
+"""The source that stands for the whole build context."""
+
+SCRATCH = "scratch"
+"""The base that is no image."""
+
+_STAGE_NAME = re.compile(r"[a-z][a-z0-9-_.]*", re.IGNORECASE)
+_DIRECTIVE = re.compile(r"#\s*(syntax|escape|check)\s*=\s*(.+?)\s*", re.IGNORECASE)
+_OUR_SYNTAX = re.compile(r"(docker\.io/)?docker/dockerfile([:@].*)?")
+_REMOTE = re.compile(r"(https?|git|ssh)://|[\w.-]+@[\w.-]+:")
+_WILDCARD = re.compile(r"[*?\[\\]")
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm/v7", "armv6l": "arm/v6", "i686": "386"}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One `FROM` and what follows it. `name` and `base` are as written; a name means the same in any case."""
+
+    index: int
+    name: str | None
+    base: str
+    line: int
+    instructions: tuple[DockerfileInstruction, ...]
+
+    def is_called(self, name: str) -> bool:
+        """Whether `name` is this stage's name."""
+        return self.name is not None and self.name.lower() == name.lower()
+
+    def __str__(self) -> str:
+        return self.name or str(self.index)
+
+
+@dataclass(frozen=True)
+class Dockerfile:
+    """A parsed Dockerfile. `arguments` are its `ARG`s before the first `FROM`, `syntax` its `# syntax=` line.
+
+    A stage is given by its name or number, and None is the last one. `platform` is what is built for; None is this
+    machine's own, which is also what BUILDPLATFORM is.
+    """
+
+    path: Path
+    escape: str
+    syntax: str | None
+    arguments: tuple[DockerfileInstruction, ...]
+    stages: tuple[Stage, ...]
+
+    def stage(self, name: str | None = None) -> Stage:
+        """The stage of that name or number; the last one where none is asked for."""
+        found = self.stages[-1] if name is None else _stage_in(self.stages, name)
+        if found is None:
+            raise self._no_stage(name or "")
+        return found
+
+    def target(self, name: str | None = None) -> str | None:
+        """What `--target` has to say for that stage; None where the option is not needed.
+
+        A number becomes the stage's name, as podman 4.3, buildah 1.28 and BuildKit know no numbers. A stage that has
+        no name and is not the last keeps its number, which only podman 5 and buildah 1.39 understand.
+        """
+        stage = self.stage(name)
+        return stage.name or (None if stage is self.stages[-1] else str(stage.index))
+
+    def needed(
+        self, stage: str | None = None, build_args: Mapping[str, str] = EMPTY, platform: Platform | None = None
+    ) -> tuple[Stage, ...]:
+        """The stages that have to be built for `stage`, and it: those named by FROM, COPY --from and RUN --mount."""
+        return _Reading(self, build_args, platform).needed(self.stage(stage))
+
+    def bases(
+        self, stage: str | None = None, build_args: Mapping[str, str] = EMPTY, platform: Platform | None = None
+    ) -> tuple[str, ...]:
+        """The images from outside that the needed stages start from, copy from or mount, in order; not `scratch`."""
+        reading = _Reading(self, build_args, platform)
+        found = (image for needed in reading.needed(self.stage(stage)) for image in reading.images(needed))
+        return tuple(dict.fromkeys(found))
+
+    def sources(
+        self, stage: str | None = None, build_args: Mapping[str, str] = EMPTY, platform: Platform | None = None
+    ) -> tuple[str, ...] | None:
+        """The paths in the build context that the needed stages copy or mount; None where that cannot be known.
+
+        Relative, sorted, without wildcards: `src/*.py` counts as `src`, and `.` is everything. Unknown is a path with
+        a variable that neither the Dockerfile nor `build_args` give a value (the base image may), or that an ARG and
+        an ENV both set (the engines differ), and all paths where another `# syntax=` than docker/dockerfile decides
+        what is copied. What an ONBUILD of a base image from outside copies is not seen here.
+        """
+        if self.syntax is not None and not _OUR_SYNTAX.fullmatch(self.syntax):
+            return None
+        reading = _Reading(self, build_args, platform)
+        found = {source for needed in reading.needed(self.stage(stage)) for source in reading.sources(needed)}
+        known = {source for source in found if source is not None}
+        return tuple(sorted(known)) if len(known) == len(found) else None
+
+    def _no_stage(self, name: str) -> MagnetfileError:
+        names = [str(stage) for stage in self.stages]
+        return MagnetfileError(
+            f"`{self.path}` has no stage `{name}`",
+            detail=[f"its stages are: {', '.join(names)}"],
+            hint=did_you_mean(name, names),
+        )
+
+
+def find(directory: Path) -> Path:
+    """The Dockerfile of a directory: `Dockerfile`, else `Containerfile`."""
+    for name in NAMES:
+        if (directory / name).is_file():
+            return directory / name
+    raise MagnetfileError(
+        f"there is no {' or '.join(NAMES)} in `{directory}`",
+        hint="name another file with `dockerfile=` in the magnetfile, or with `-f` on the command line",
+    )
+
+
+def parse(path: Path) -> Dockerfile:
+    """Read and parse a Dockerfile. Bytes that are not UTF-8 are kept, as os.fsdecode keeps them."""
+    try:
+        text = path.read_bytes().decode("utf-8", "surrogateescape").removeprefix("\ufeff")
+    except OSError as error:
+        raise MagnetfileError(f"cannot read `{path}`: {error.strerror}") from error
+    try:
+        ast = parse_dockerfile_ast(text)
+    except DockerfileSyntaxError as error:
+        raise _error(path, error.line, str(error).partition(": ")[2]) from error
+    return _dockerfile(path, _syntax(text), ast)
+
+
+def _error(path: Path, line: int | None, message: str) -> MagnetfileError:
+    return MagnetfileError(f"`{path}`{f', line {line}' if line else ''}: {message}")
+
+
+def _syntax(text: str) -> str | None:
+    for line in text.splitlines():
+        directive = _DIRECTIVE.fullmatch(line.strip())
+        if not directive:
+            return None
+        if directive[1].lower() == "syntax":
+            return directive[2]
+    return None
+
+
+def _dockerfile(path: Path, syntax: str | None, ast: DockerfileAst) -> Dockerfile:
+    starts = [number for number, instruction in enumerate(ast.instructions) if instruction.name == "FROM"]
+    if not starts:
+        raise _error(path, None, "there is no FROM in it")
+    arguments = tuple(ast.instructions[: starts[0]])
+    for instruction in arguments:
+        if instruction.name != "ARG":
+            raise _error(path, instruction.start_line, f"{instruction.name} before the first FROM")
+    ends = [*starts[1:], len(ast.instructions)]
+    stages = (
+        _stage(path, index, ast.instructions[start:end])
+        for index, (start, end) in enumerate(zip(starts, ends, strict=True))
+    )
+    return Dockerfile(path, ast.escape_token, syntax, arguments, tuple(stages))
+
+
+def _stage(path: Path, index: int, instructions: Sequence[DockerfileInstruction]) -> Stage:
+    start = instructions[0]
+    match start.args:
+        case [base]:
+            name = None
+        case [base, word, name] if word.lower() == "as":
+            if not _STAGE_NAME.fullmatch(name):
+                raise _error(path, start.start_line, f"`{name}` cannot be the name of a stage")
+        case _:
+            raise _error(path, start.start_line, "FROM takes an image, or an image, AS and a name")
+    return Stage(index, name, base, start.start_line, tuple(instructions[1:]))
+
+
+def _stage_in(stages: Sequence[Stage], word: str) -> Stage | None:
+    # Of two stages of one name the later counts, as in BuildKit.
+    named = next((stage for stage in reversed(stages) if stage.is_called(word)), None)
+    is_number = word.isdecimal() and int(word) < len(stages)
+    return stages[int(word)] if named is None and is_number else named
+
+
+class _Scope(Mapping[str, str]):
+    """The variables at one place of a Dockerfile: those with a value, and those (None) whose value is not known."""
+
+    def __init__(self, dockerfile: Dockerfile, *, is_complete: bool) -> None:
+        self._dockerfile = dockerfile
+        self._is_complete = is_complete  # there is no base image whose variables are not known here
+        self._values: dict[str, str | None] = {}
+        self._from_env: set[str] = set()
+        self._met_unknown = False
+
+    def expand(self, word: str, line: int) -> str | None:
+        """The word with its variables replaced and its quotes removed; None where one of them is not known."""
+        self._met_unknown = False
+        lexer = ShellLex(self._dockerfile.escape, env=self, skip_unset_env=False)
+        try:
+            text = lexer.process_word(word)
+        except ValueError as error:
+            if not self._met_unknown:  # or else `${X:?}` may well be satisfied by the base image
+                raise _error(self._dockerfile.path, line, str(error)) from error
+        return None if self._met_unknown else text
+
+    def set_arg(self, name: str, value: str | None) -> None:
+        # After an ENV of that name, BuildKit takes the ARG, and podman and buildah the ENV.
+        self._values[name] = None if name in self._from_env else value
+
+    def set_env(self, name: str, value: str | None) -> None:
+        self._values[name] = value
+        self._from_env.add(name)
+
+    def __getitem__(self, name: str) -> str:
+        value = self._values.get(name)
+        if value is None:
+            self._met_unknown |= name in self._values or not self._is_complete
+            raise KeyError(name)
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+class _Reading:
+    """A Dockerfile as it reads with one set of build args, for one platform."""
+
+    def __init__(self, dockerfile: Dockerfile, build_args: Mapping[str, str], platform: Platform | None) -> None:
+        self._dockerfile = dockerfile
+        self._build_args = build_args
+        self._globals = _Scope(dockerfile, is_complete=True)
+        for name, value in _platform_args(platform or _this_machine()).items():
+            self._globals.set_arg(name, build_args.get(name, value))
+        for instruction in dockerfile.arguments:
+            self._declare_args(instruction, self._globals)
+
+    def needed(self, target: Stage) -> tuple[Stage, ...]:
+        found: dict[int, Stage] = {}
+        waiting = [target]
+        while waiting:
+            stage = waiting.pop()
+            if stage.index not in found:
+                found[stage.index] = stage
+                waiting.extend(self._stages_used(stage))
+        return tuple(found[index] for index in sorted(found))
+
+    def images(self, stage: Stage) -> Iterator[str]:
+        """The images from outside that one stage uses."""
+        if self._parent(stage) is None:
+            yield from _unless_scratch(self._base(stage))
+        for word in self._origins(stage):
+            if _stage_in(self._dockerfile.stages, word) is None:
+                yield from _unless_scratch(word)
+
+    def sources(self, stage: Stage) -> Iterator[str | None]:
+        """What one stage takes from the build context; None for what cannot be known."""
+        for instruction, scope in self._steps(stage):
+            if instruction.name in ("COPY", "ADD"):
+                yield from _copied(instruction, scope)
+            elif instruction.name == "RUN":
+                yield from _mounted(instruction, scope)
+
+    def _base(self, stage: Stage) -> str:
+        base = self._globals.expand(stage.base, stage.line)
+        if not base:
+            error = _error(self._dockerfile.path, stage.line, f"the image `{stage.base}` has an empty name")
+            error.hint = "give the variable a default with ARG before the first FROM, or pass it as a build arg"
+            raise error
+        return base
+
+    def _parent(self, stage: Stage) -> Stage | None:
+        base = self._base(stage)
+        # A number is an image's name here, and only stages that were there already are meant.
+        return None if base.isdecimal() else _stage_in(self._dockerfile.stages[: stage.index], base)
+
+    def _stages_used(self, stage: Stage) -> Iterator[Stage]:
+        origins = (_stage_in(self._dockerfile.stages, word) for word in self._origins(stage))
+        yield from (used for used in (self._parent(stage), *origins) if used is not None)
+
+    def _origins(self, stage: Stage) -> Iterator[str]:
+        """The words after COPY's `--from` and in the `from` of RUN's mounts."""
+        for instruction, scope in self._steps(stage):
+            words = [_flag(instruction, "from")] if instruction.name == "COPY" else []
+            words += [mount.get("from") for mount in _mounts(instruction)]
+            # BuildKit takes the word as it stands, podman and buildah expand it.
+            yield from (scope.expand(word, instruction.start_line) or word for word in words if word)
+
+    def _steps(self, stage: Stage) -> Iterator[tuple[DockerfileInstruction, _Scope]]:
+        """The stage's instructions, each with the variables as they are before it."""
+        scope = self._scope_before(stage)
+        for instruction in self._instructions(stage):
+            yield instruction, scope
+            self._declare(instruction, scope)
+
+    def _scope_before(self, stage: Stage) -> _Scope:
+        parent = self._parent(stage)
+        if parent is None:
+            return _Scope(self._dockerfile, is_complete=self._base(stage) == SCRATCH)
+        return self._scope_after(parent)
+
+    def _scope_after(self, stage: Stage) -> _Scope:
+        scope = self._scope_before(stage)
+        for instruction in self._instructions(stage):
+            self._declare(instruction, scope)
+        return scope
+
+    def _instructions(self, stage: Stage) -> Iterator[DockerfileInstruction]:
+        parent = self._parent(stage)
+        if parent is not None:
+            yield from self._triggers(parent)
+        yield from stage.instructions
+
+    def _triggers(self, stage: Stage) -> Iterator[DockerfileInstruction]:
+        for instruction in stage.instructions:
+            if instruction.name == "ONBUILD":
+                trigger = instruction.original.strip()[len("ONBUILD") :].strip()
+                yield from parse_dockerfile_ast(f"# escape={self._dockerfile.escape}\n{trigger}\n").instructions
+
+    def _declare(self, instruction: DockerfileInstruction, scope: _Scope) -> None:
+        if instruction.name == "ARG":
+            self._declare_args(instruction, scope)
+        elif instruction.name == "ENV":
+            _declare_env(instruction, scope)
+
+    def _declare_args(self, instruction: DockerfileInstruction, scope: _Scope) -> None:
+        for word in instruction.args:
+            name, equals, default = word.partition("=")
+            if name in self._build_args:
+                scope.set_arg(name, self._build_args[name])
+            elif equals:
+                scope.set_arg(name, scope.expand(default, instruction.start_line))
+            elif name in self._globals and scope is not self._globals:
+                scope.set_arg(name, self._globals[name])
+
+
+def _declare_env(instruction: DockerfileInstruction, scope: _Scope) -> None:
+    # All of one instruction's values see the variables as they were before it.
+    words = [scope.expand(word, instruction.start_line) for word in instruction.args]
+    for name, value in zip(words[0::3], words[1::3], strict=True):
+        if name is not None:
+            scope.set_env(name, value)
+
+
+def _unless_scratch(image: str) -> tuple[str, ...]:
+    return () if image == SCRATCH else (image,)
+
+
+def _flag(instruction: DockerfileInstruction, name: str) -> str | None:
+    prefix = f"--{name}="
+    return next((flag.removeprefix(prefix) for flag in instruction.flags if flag.startswith(prefix)), None)
+
+
+def _mounts(instruction: DockerfileInstruction) -> list[dict[str, str]]:
+    if instruction.name != "RUN":
+        return []
+    mounts = [flag.removeprefix("--mount=") for flag in instruction.flags if flag.startswith("--mount=")]
+    return [
+        {key.lower(): value for key, _, value in (field.partition("=") for field in mount.split(","))}
+        for mount in mounts
+    ]
+
+
+def _copied(instruction: DockerfileInstruction, scope: _Scope) -> Iterator[str | None]:
+    if _flag(instruction, "from") is not None:
+        return
+    for word in instruction.args[:-1]:
+        if instruction.heredocs and parse_heredoc(word):
+            continue
+        source = scope.expand(word, instruction.start_line)
+        if source is None:
+            yield None
+        elif instruction.name == "COPY" or not _REMOTE.match(source):
+            yield _before_wildcard(_in_context(source))
+
+
+def _mounted(instruction: DockerfileInstruction, scope: _Scope) -> Iterator[str | None]:
+    for mount in _mounts(instruction):
+        kind = scope.expand(mount.get("type", "bind"), instruction.start_line)
+        if kind in ("bind", None) and "from" not in mount:
+            source = scope.expand(mount.get("source") or mount.get("src") or "", instruction.start_line)
+            yield None if kind is None or source is None else _in_context(source)
+
+
+def _in_context(source: str) -> str:
+    return posixpath.normpath(posixpath.join("/", source)).lstrip("/") or EVERYTHING
+
+
+def _before_wildcard(source: str) -> str:
+    parts = source.split("/")
+    fixed = next((number for number, part in enumerate(parts) if _WILDCARD.search(part)), len(parts))
+    return "/".join(parts[:fixed]) or EVERYTHING
+
+
+def _platform_args(platform: Platform) -> dict[str, str]:
+    """The variables that BuildKit defines before the first line of a Dockerfile."""
+    return {**_named_platform("TARGET", platform), **_named_platform("BUILD", _this_machine())}
+
+
+def _named_platform(prefix: str, platform: Platform) -> dict[str, str]:
+    return {
+        f"{prefix}PLATFORM": str(platform),
+        f"{prefix}OS": platform.os,
+        f"{prefix}ARCH": platform.architecture,
+        f"{prefix}VARIANT": platform.variant,
+    }
+
+
+def _this_machine() -> Platform:
+    machine = os.uname().machine
+    return Platform.parse(f"linux/{_ARCHITECTURES.get(machine, machine)}")

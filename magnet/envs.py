@@ -1,0 +1,52 @@
+"""Environment variables that a magnetfile declares."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A declared environment variable, and the value that this run gives it."""
+
+    name: str
+    value: str
+    default: str
+    help: str
+
+
+@dataclass
+class Declarations:
+    """The variables that a magnetfile declares while it is loaded, by name, and where their values come from."""
+
+    environ: Mapping[str, str]
+    variables: dict[str, Variable] = field(default_factory=dict)
+
+
+_current: ContextVar[Declarations | None] = ContextVar("declarations", default=None)
+
+
+def env(name: str, default: str = "", *, help: str = "") -> str:
+    """The value of an environment variable, or `default` where it is not set.
+
+    A variable that a magnetfile declares so is listed by `magnet --list`.
+    """
+    declarations = _current.get()
+    environ = os.environ if declarations is None else declarations.environ
+    variable = Variable(name, environ.get(name, default), default, help)
+    if declarations is not None:
+        declarations.variables[name] = variable
+    return variable.value
+
+
+@contextmanager
+def declaring(environ: Mapping[str, str]) -> Iterator[Declarations]:
+    """Collect what `env` declares within the block, with values from `environ`."""
+    declarations = Declarations(environ)
+    token = _current.set(declarations)
+    try:
+        yield declarations
+    finally:
+        _current.reset(token)

@@ -1,0 +1,74 @@
+"""What can go wrong, as data. The command line words and prints it, once.
+
+MagnetError                 1
+ ├─ UsageError              2   the command line asks for something that is not there
+ │   └─ MagnetfileError     2   the magnetfile, or a value in it, is wrong
+ ├─ EngineError             3   no usable engine, or it lacks a feature
+ ├─ CommandFailed           1   a program ended with a failure; carries its exit code
+ │   └─ ContainerFailed     1   a container's own program did; its code is magnet's for a lone target
+ ├─ NeedFailed              1   a target that was needed failed; that target reports why
+ └─ Canceled              130   the run was interrupted
+"""
+
+from collections.abc import Iterable
+
+
+class MagnetError(Exception):
+    """An error with one line of what happened, lines of detail, and a hint at what to do."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, detail: Iterable[str] = (), hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.detail = tuple(detail)
+        self.hint = hint
+
+
+class UsageError(MagnetError):
+    """The command line asks for something that does not exist or does not fit."""
+
+    exit_code = 2
+
+
+class MagnetfileError(UsageError):
+    """The magnetfile cannot be loaded, or a value that it gives is not usable."""
+
+
+class EngineError(MagnetError):
+    """There is no usable engine, or the engine cannot do what was asked."""
+
+    exit_code = 3
+
+
+class CommandFailed(MagnetError):
+    """A program ended with `returncode`, or without the result that it promised."""
+
+    def __init__(self, message: str, *, returncode: int, detail: Iterable[str] = (), hint: str | None = None) -> None:
+        super().__init__(message, detail=detail, hint=hint)
+        self.returncode = returncode
+
+
+class ContainerFailed(CommandFailed):
+    """The program in a container ended with `returncode`."""
+
+
+class NeedFailed(MagnetError):
+    """A target that this one needs has failed; that target carries the reason."""
+
+
+class Canceled(MagnetError):
+    """The run was interrupted before this work was done."""
+
+    exit_code = 130
+
+    def __init__(self) -> None:
+        super().__init__("interrupted")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str | None:
+    """A hint that names the known words nearest to `name`, or None where none is near."""
+    from difflib import get_close_matches  # costs 5 ms, and only a mistake needs it
+
+    near = [f"`{word}`" for word in get_close_matches(name, sorted(known), n=3)]
+    return f"did you mean {' or '.join(near)}?" if near else None

@@ -1,0 +1,135 @@
+"""One log file per target, complete, in a directory per run.
+
+A file is: a header of fields (Name, Digest, Cached, Started, Completed), `-----`, all that the target printed and the
+engine said, `-----`, and what became of the vertex. The header is written when the target starts and once more,
+in its place, when it has ended.
+"""
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import quote
+
+from magnet.events import SolveStatus, Vertex
+
+LATEST = "latest"
+
+_NOT_YET = "<nil>"
+_STAMP_LENGTH = len("2026-11-23 16:30:02.123456789 +0000 UTC")
+_LONGEST_NAME = 200
+
+
+def make_log_directory(build_directory: Path, now: int) -> Path:
+    """Make the directory of a run's logs, named by the time in UTC, and let `latest` lead to it."""
+    logs = build_directory / "logs"
+    logs.mkdir(exist_ok=True)
+    stamp = datetime.fromtimestamp(now // 10**9, UTC).strftime("%Y%m%d%H%M%S")
+    directory = _make_free(lambda number: logs / (stamp if number == 1 else f"{stamp}-{number}"))
+    link = logs / f".{LATEST}-{directory.name}"
+    link.symlink_to(directory.name)
+    link.replace(logs / LATEST)
+    return directory
+
+
+def file_name(name: str) -> str:
+    """A name for the log of a target that is safe on every file system and in an archive.
+
+    >>> file_name("docker:build"), file_name("../x"), file_name("build(tag=1)")
+    ('docker%3Abuild', '..%2Fx', 'build(tag=1)')
+    """
+    safe = quote(name, safe="-_.()=, +@", errors="surrogateescape")[:_LONGEST_NAME]
+    return f"%2E{safe[1:]}" if safe in (".", "..", LATEST) else safe
+
+
+def timestamp(nanoseconds: int) -> str:
+    """A time as the log shows it.
+
+    >>> timestamp(1_595_478_390_730_309_484)
+    '2020-07-23 04:26:30.730309484 +0000 UTC'
+    """
+    whole, part = divmod(nanoseconds, 10**9)
+    return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%d %H:%M:%S}.{part:09d} +0000 UTC"
+
+
+class LogFiles:
+    """A sink that writes every vertex's log file."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._files: dict[str, BinaryIO] = {}
+
+    def update(self, status: SolveStatus) -> None:
+        """Write what is new."""
+        for vertex in status.vertexes:
+            if vertex.digest not in self._files and vertex.completed is None:
+                self._files[vertex.digest] = self._open(vertex)
+        for log in status.logs:
+            self._files[log.vertex].write(log.data)
+        for vertex in status.vertexes:
+            if vertex.completed is not None:
+                self._close(self._files.pop(vertex.digest), vertex)
+
+    def refresh(self) -> None:
+        """Let readers of the files see what is written."""
+        for file in self._files.values():
+            file.flush()
+
+    def done(self) -> None:
+        """Close the files of vertexes that never ended."""
+        for file in self._files.values():
+            file.close()
+
+    def _open(self, vertex: Vertex) -> BinaryIO:
+        name = file_name(vertex.name)
+        path = _make_free(lambda number: self._directory / (name if number == 1 else f"{name}-{number}"), Path.touch)
+        file = path.open("r+b")
+        file.write(_header(vertex))
+        return file
+
+    def _close(self, file: BinaryIO, vertex: Vertex) -> None:
+        with file:
+            if file.tell() > len(_header(vertex)):
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":
+                    file.write(b"\n")
+            file.write(_trailer(vertex))
+            file.seek(0)
+            file.write(_header(vertex))
+
+
+def _make_free(path: Callable[[int], Path], make: Callable[..., None] = Path.mkdir) -> Path:
+    """The first of the numbered paths that did not exist, made."""
+    number = 1
+    while True:
+        with suppress(FileExistsError):
+            make(path(number), **({} if make is Path.mkdir else {"exist_ok": False}))
+            return path(number)
+        number += 1
+
+
+def _header(vertex: Vertex) -> bytes:
+    """The header; its length is the same before and after the vertex has ended."""
+    completed = _NOT_YET if vertex.completed is None else timestamp(vertex.completed)
+    fields = (
+        f"Name: {vertex.name}",
+        f"Digest: {vertex.digest}",
+        f"Cached: {'true' if vertex.cached else 'false':<5}",
+        f"Started: {timestamp(vertex.started or 0)}",
+        f"Completed: {completed:<{_STAMP_LENGTH}}",
+        "-----",
+    )
+    return "".join(f"{line}\n" for line in fields).encode(errors="surrogateescape")
+
+
+def _trailer(vertex: Vertex) -> bytes:
+    completed = vertex.completed or 0
+    fields = ["-----", f"Vertex: Completed {_NOT_YET} -> {timestamp(completed)}"]
+    fields.append(f"Vertex: Duration {(completed - (vertex.started or completed)) / 1e9:.9f}s")
+    if vertex.canceled:
+        fields.append("Vertex: Canceled")
+    if vertex.error:
+        fields.append(f"Vertex: Error {vertex.error}")
+    return "".join(f"{line}\n" for line in (*fields, "-----")).encode(errors="surrogateescape")

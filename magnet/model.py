@@ -1,0 +1,195 @@
+"""The values that travel between the rooms: requests, results and settings, all frozen."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+from magnet.errors import MagnetfileError
+
+EMPTY: Mapping[str, str] = MappingProxyType({})
+
+RUN_LABEL = "dev.magnet.run"
+"""Every container that a run makes carries this label, with the run's id as its value."""
+
+Pull = Literal["missing", "newer", "always", "never"]
+"""When a base image is fetched, with one meaning on every engine.
+
+`missing`: when it is not here. `newer`: look for a newer one, and use what is here if none can be had.
+`always`: fetch it, and fail if that fails. `never`: fail if it is not here.
+"""
+PULL_POLICIES: tuple[Pull, ...] = ("missing", "newer", "always", "never")
+
+
+@dataclass(frozen=True)
+class Command:
+    """A program, its arguments, and the environment variables that it gets beside the caller's."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    # A podman that is told to stop leaves its build step running and its containers behind; it
+    # cleans up by itself when the step is what ends (shared by podman 4.3 and 5.4).
+    stop_steps_first: bool = False
+
+
+@dataclass(frozen=True)
+class Platform:
+    """An OCI platform, written `os/architecture[/variant]`, as `linux/amd64` or `linux/arm/v7`."""
+
+    os: str
+    architecture: str
+    variant: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> "Platform":
+        """The platform that `text` names.
+
+        >>> str(Platform.parse("linux/arm/v7"))
+        'linux/arm/v7'
+        """
+        parts = text.split("/")
+        if len(parts) not in (2, 3) or not all(parts):
+            raise MagnetfileError(f"`{text}` is not a platform", hint="write it as `linux/amd64` or `linux/arm/v7`")
+        return cls(*parts)
+
+    def __str__(self) -> str:
+        return "/".join(filter(None, (self.os, self.architecture, self.variant)))
+
+
+@dataclass(frozen=True)
+class Copy:
+    """Files of a declared context: `source`, as it is to be found at `target` in the context.
+
+    `source` is a file or directory, relative to the magnetfile's directory or absolute; a directory's
+    contents go below `target`, as with Dockerfile's COPY. `target` is a path in the context; when it ends in
+    `/`, a file goes into it. `include` and `exclude` are patterns of `.dockerignore`, relative to `source`:
+    with `include`, only what matches it; then all but what matches `exclude`.
+    """
+
+    source: str | Path
+    target: str = "/"
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("include", "exclude"):
+            value = getattr(self, name)
+            # A single string would be taken for a sequence of one-letter patterns.
+            object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A bind mount: a file or directory of this machine at `target` in a container.
+
+    `source` is relative to the magnetfile's directory, or absolute; it must exist. `consistency` (`cached`,
+    `delegated`, `consistent`) is Docker Desktop's and has no effect on other engines.
+    """
+
+    source: str | Path
+    target: str
+    readonly: bool = False
+    consistency: Literal["", "cached", "delegated", "consistent"] = ""
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of the engine's own, in the spelling that docker and podman share."""
+
+    name: str
+    value: str | None = None
+
+    def argv(self) -> tuple[str, ...]:
+        """`--name=value`, or `--name` for a flag."""
+        return (self.name if self.value is None else f"{self.name}={self.value}",)
+
+
+@dataclass(frozen=True)
+class BuildRequest:
+    """What an engine is asked to build. Paths are absolute; the context is ready on disk."""
+
+    context: Path
+    dockerfile: Path
+    iidfile: Path
+    ignorefile: Path | None = None
+    tags: tuple[str, ...] = ()
+    build_args: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    stage: str | None = None
+    no_cache: bool = False
+    labels: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    platform: Platform | None = None
+    options: tuple[Option, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What an engine is asked to run. Mount sources are absolute and exist.
+
+    `user` is `host` (files written to a mount belong to the caller), `uid[:gid]`, a name of the image's, or
+    None for the image's own.
+    """
+
+    image: str
+    command: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] | None = None
+    user: str | None = None
+    mounts: tuple[Mount, ...] = ()
+    env: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    workdir: str | None = None
+    network: str | None = None
+    privileged: bool = False
+    read_only: bool = False
+    remove: bool = True
+    detach: bool = False
+    interactive: bool = False
+    tty: bool = False
+    name: str | None = None
+    labels: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    options: tuple[Option, ...] = ()
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image in an engine's store. `id` is `sha256:` and 64 hexadecimal digits on every engine."""
+
+    id: str
+    tags: tuple[str, ...] = ()
+    platform: Platform = Platform("linux", "amd64")
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    user: str = ""
+    workdir: str = ""
+    labels: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+
+
+@dataclass(frozen=True)
+class ImageListing:
+    """One row of an engine's list of images. `created` is in seconds since 1970; `size` is as docker prints it."""
+
+    repository: str
+    tag: str
+    id: str
+    created: int
+    size: str
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What came of a container: its exit code, or the id of one that was left running."""
+
+    returncode: int = 0
+    container: str | None = None
+
+
+@dataclass(frozen=True)
+class Project:
+    """The project that a magnetfile belongs to: where it is, what it is called, which version it is.
+
+    `name` is a path such as `github.com/gravitational/magnet/examples/docker`.
+    """
+
+    root: Path
+    name: str
+    version: str

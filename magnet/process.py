@@ -1,0 +1,365 @@
+"""Child processes: argv in, bytes out, and none of them left behind.
+
+The only importer of `sh`, and that late: it costs more to import than a build in which nothing changed.
+"""
+
+import os
+import re
+import selectors
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+from magnet.errors import Canceled, CommandFailed
+from magnet.model import Command
+
+Write = Callable[[int, bytes], None]
+"""Takes a stream (1 stdout, 2 stderr) and what came on it: whole lines, or a piece of a very long one."""
+
+STOP_GRACE = 5.0
+"""Seconds that a child has to end after TERM before it is killed."""
+
+TAIL_LINES = 40
+"""How many of a command's last lines are kept for its error message."""
+
+_READ_BYTES = 1 << 16
+_LONGEST_LINE = 1 << 20
+_ANSI = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+@dataclass(frozen=True)
+class Completed:
+    """How a command ended: its exit code (negative: killed by that signal) and what it printed last."""
+
+    returncode: int
+    stdout: bytes = b""
+    stderr: bytes = b""
+
+    @property
+    def tail(self) -> tuple[str, ...]:
+        """The last lines of both streams that are not blank, stderr's last."""
+        text = _ANSI.sub(b"", self.stdout + b"\n" + self.stderr).decode(errors="replace")
+        return tuple(line.rstrip() for line in re.split(r"[\r\n]+", text) if line.strip())
+
+
+def render(command: Command) -> str:
+    """The command as one can paste it into a shell, after the variables it sets, as the log shows it."""
+    line = f"Exec:  {shlex.join(command.argv)}"
+    if not command.env:
+        return line
+    variables = " ".join(f"{name}={shlex.quote(value)}" for name, value in command.env.items())
+    return f"Env:  {variables}  {line}"
+
+
+def render_script(command: Command) -> str:
+    """The command as a line of a shell script."""
+    variables = [f"{name}={shlex.quote(value)}" for name, value in command.env.items()]
+    return " ".join((*variables, shlex.join(command.argv)))
+
+
+def ask(command: Command, *, timeout: float = 60, cwd: Path | None = None) -> Completed:
+    """Ask a short question: run the command, unseen and without input, and return all that it says.
+
+    A program that is missing or cannot be started answers with exit code 127, as in a shell.
+    """
+    try:
+        done = subprocess.run(
+            command.argv,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env={**os.environ, **command.env},
+            timeout=timeout,
+            cwd=cwd,
+            # Its own group, so that Ctrl-C reaches magnet alone, which decides what becomes of its children.
+            process_group=0,
+        )
+    except OSError as error:
+        return Completed(127, stderr=str(error).encode())
+    except subprocess.TimeoutExpired:
+        return Completed(124, stderr=f"no answer within {timeout:g} seconds".encode())
+    return Completed(done.returncode, done.stdout, done.stderr)
+
+
+@dataclass
+class _Child:
+    pid: int
+    is_alive: Callable[[], bool]
+    steps_first: bool
+
+
+class Children:
+    """The programs that run now, each in a process group of its own, and the means to stop them all."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._children: dict[int, _Child] = {}
+        self._stopping = threading.Event()
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether `stop` was called; no new child starts after that."""
+        return self._stopping.is_set()
+
+    def watch(
+        self, command: Command, write: Write, *, cwd: Path, env: Mapping[str, str], stdin: int | None = None
+    ) -> int:
+        """Run the command to its end, handing on what it prints as it comes, and return its exit code.
+
+        A negative code is the signal that killed it. Raises Canceled where `stop` was called meanwhile, whatever
+        the exit code says: podman 4.3 ends with 0 when a build of its is told to stop.
+        """
+        import sh
+
+        if self.is_stopping:
+            raise Canceled
+        program = _find(command.argv[0])
+        with _pipe() as (out_read, out_write), _pipe() as (err_read, err_write), _input(stdin) as input_fd:
+            # sh's own pty, decoding and line callbacks are left out: it is given the ends of pipes, and we read.
+            start: Any = sh.Command(program)
+            running = start(
+                *command.argv[1:],
+                _bg=True,
+                _bg_exc=False,
+                _return_cmd=True,
+                _new_session=True,
+                _preexec_fn=_default_signals,
+                _in=input_fd,
+                _out=out_write.fileno(),
+                _err=err_write.fileno(),
+                _tty_in=False,
+                _tty_out=False,
+                _decode_errors="surrogateescape",
+                _cwd=str(cwd),
+                _env={**env, **command.env},
+            )
+            out_write.close()
+            err_write.close()
+            child = _Child(running.pid, running.is_alive, command.stop_steps_first)
+            with self._registered(child):
+                _read({out_read.fileno(): 1, err_read.fileno(): 2}, write, running.is_alive)
+                returncode: int = running.process.wait()
+        if self.is_stopping:
+            raise Canceled
+        return returncode
+
+    def attach(self, command: Command, *, cwd: Path, env: Mapping[str, str]) -> int:
+        """Run the command on magnet's own terminal, in its process group, and return its exit code."""
+        if self.is_stopping:
+            raise Canceled
+        child = subprocess.Popen(command.argv, cwd=cwd, env={**env, **command.env})
+        with self._registered(_Child(child.pid, lambda: child.poll() is None, command.stop_steps_first)):
+            returncode = child.wait()
+        if self.is_stopping:
+            raise Canceled
+        return returncode
+
+    def stop(self, *, at_once: bool = False) -> None:
+        """End every child: a TERM to its group, and after a grace period a KILL; `at_once` leaves out the grace.
+
+        Returns when none of those running at the call, nor of their descendants, is alive.
+        """
+        self._stopping.set()
+        with self._lock:
+            children = list(self._children.values())
+        deadline = time.monotonic() + (0 if at_once else STOP_GRACE)
+        families = {child.pid: _descendants(child.pid) for child in children}
+        for child in children:
+            if not child.steps_first:
+                _signal_group(child.pid, signal.SIGTERM)
+        while any(child.is_alive() for child in children) and time.monotonic() < deadline:
+            for child in children:
+                if child.is_alive():
+                    families[child.pid] |= _descendants(child.pid)
+                    if child.steps_first:
+                        _kill_steps(child.pid)
+            time.sleep(0.05)
+        for child in children:
+            if child.is_alive():
+                families[child.pid] |= _descendants(child.pid)
+                _signal_group(child.pid, signal.SIGKILL)
+            for pid in families[child.pid]:
+                _signal(pid, signal.SIGKILL)
+
+    @contextmanager
+    def _registered(self, child: _Child) -> Iterator[None]:
+        with self._lock:
+            self._children[child.pid] = child
+        # A stop between the check at the start and this line did not know of the child.
+        if self.is_stopping:
+            _signal_group(child.pid, signal.SIGTERM)
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._children[child.pid]
+
+
+@dataclass(frozen=True)
+class Shell:
+    """Where a target's commands run: they are printed into its log, then run there, or only printed.
+
+    `write` takes what they print; `echo` shows the command first; `terminal` makes the display leave the terminal
+    for the length of a block.
+    """
+
+    children: Children
+    write: Write
+    echo: Callable[[Command], None]
+    cwd: Path
+    env: Mapping[str, str]
+    terminal: Callable[[], AbstractContextManager[object]]
+    dry_run: bool = False
+
+    def run(self, command: Command, *, write: Write | None = None, stdin: int | None = None) -> Completed:
+        """Print the command, run it, and return how it ended with the last lines that it printed."""
+        self.echo(command)
+        if self.dry_run:
+            return Completed(0)
+        tails: dict[int, deque[bytes]] = {1: deque(maxlen=TAIL_LINES), 2: deque(maxlen=TAIL_LINES)}
+        sink = write or self.write
+
+        def keep_tail(stream: int, data: bytes) -> None:
+            tails[stream].extend(data[-_READ_BYTES:].splitlines(keepends=True)[-TAIL_LINES:])
+            sink(stream, data)
+
+        code = self.children.watch(command, keep_tail, cwd=self.cwd, env=self.env, stdin=stdin)
+        return Completed(code, b"".join(tails[1]), b"".join(tails[2]))
+
+    def attach(self, command: Command) -> Completed:
+        """Print the command and run it on the terminal, which the display leaves to it meanwhile."""
+        self.echo(command)
+        if self.dry_run:
+            return Completed(0)
+        with self.terminal():
+            return Completed(self.children.attach(command, cwd=self.cwd, env=self.env))
+
+    def clean(self, command: Command) -> None:
+        """Print and run a command that tidies up, even where all others are being stopped."""
+        self.echo(command)
+        if not self.dry_run:
+            done = ask(command, cwd=self.cwd)
+            if done.returncode != 0:
+                self.write(2, b"".join(f"{line}\n".encode() for line in done.tail))
+
+    def ask(self, command: Command) -> Completed:
+        """Ask a short question, unseen, dry run or not."""
+        return ask(command, cwd=self.cwd)
+
+
+def _find(program: str) -> str:
+    path = shutil.which(program)
+    if path is None:
+        raise CommandFailed(
+            f"`{program}` is not an executable program here",
+            returncode=127,
+            hint=f"install `{program}`, or add its directory to PATH",
+        )
+    return path
+
+
+def _default_signals() -> None:
+    # sh lets a background child ignore HUP, and what is ignored stays so in the engine and its containers.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@contextmanager
+def _pipe() -> Iterator[tuple[FileIO, FileIO]]:
+    read, write = os.pipe()
+    with FileIO(read, "r") as reader, FileIO(write, "w") as writer:
+        yield reader, writer
+
+
+@contextmanager
+def _input(stdin: int | None) -> Iterator[int]:
+    fd = os.open(os.devnull, os.O_RDONLY) if stdin is None else os.dup(stdin)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _read(streams: Mapping[int, int], write: Write, is_alive: Callable[[], bool]) -> None:
+    """Hand on whole lines from every stream until all have ended.
+
+    A grandchild may hold a stream open long after the child is gone; it is not waited for.
+    """
+    rest = dict.fromkeys(streams, b"")
+    with selectors.DefaultSelector() as selector:
+        for fd in streams:
+            selector.register(fd, selectors.EVENT_READ)
+        silent_since = None
+        while selector.get_map():
+            ready = selector.select(timeout=0.2)
+            if not ready and not is_alive():
+                silent_since = silent_since or time.monotonic()
+                if time.monotonic() - silent_since > 1:
+                    break
+            for key, _ in ready:
+                data = os.read(key.fd, _READ_BYTES)
+                if not data:
+                    selector.unregister(key.fd)
+                    continue
+                whole, newline, partial = (rest[key.fd] + data).rpartition(b"\n")
+                if len(partial) > _LONGEST_LINE:
+                    whole, newline, partial = whole + newline + partial, b"", b""
+                rest[key.fd] = partial
+                if whole or newline:
+                    write(streams[key.fd], whole + newline)
+    for fd, partial in rest.items():
+        if partial:
+            write(streams[fd], partial)
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
+
+
+def _signal_group(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        # A child on magnet's own terminal shares magnet's group, which must not be signalled.
+        if os.getpgid(pid) == os.getpgrp():
+            os.kill(pid, number)
+        else:
+            os.killpg(os.getpgid(pid), number)
+
+
+def _descendants(pid: int) -> set[int]:
+    """The living descendants of a process, in whatever group or session they are (Linux; elsewhere none)."""
+    parents: dict[int, list[int]] = {}
+    if not sys.platform.startswith("linux"):
+        return set()
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            with suppress(OSError), open(f"/proc/{entry}/stat", "rb") as file:
+                # The name, in parentheses, may hold spaces and parentheses itself.
+                parent = int(file.read().rpartition(b")")[2].split()[1])
+                parents.setdefault(parent, []).append(int(entry))
+    found: set[int] = set()
+    todo = [pid]
+    while todo:
+        children = parents.get(todo.pop(), [])
+        found.update(children)
+        todo.extend(children)
+    return found
+
+
+def _kill_steps(pid: int) -> None:
+    """Kill what runs in containers below a process: what is in another pid namespace than magnet is."""
+    with suppress(OSError):
+        ours = os.readlink("/proc/self/ns/pid")
+        for descendant in _descendants(pid):
+            with suppress(OSError):
+                if os.readlink(f"/proc/{descendant}/ns/pid") != ours:
+                    _signal(descendant, signal.SIGKILL)

@@ -1,0 +1,99 @@
+"""The one consumer: takes events off the one queue and hands them to every sink, in order and without loss."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+from magnet.events import Sink, SolveStatus
+from magnet.progress.display import Display
+
+QUEUE_LENGTH = 1024
+"""Events that may wait; beyond it whoever emits waits, and with it the child whose output it reads."""
+
+FRAME = 0.1
+"""Seconds between two drawings."""
+
+
+@dataclass(frozen=True)
+class _Suspend:
+    vertex: str
+    done: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(frozen=True)
+class _Resume:
+    vertex: str
+
+
+class Consumer:
+    """Runs the sinks in a thread of its own, from `start` to `finish`."""
+
+    def __init__(self, display: Display, others: Sequence[Sink]) -> None:
+        self._display = display
+        self._sinks = (*others, display)
+        self._queue: queue.Queue[SolveStatus | _Suspend | _Resume | None] = queue.Queue(QUEUE_LENGTH)
+        self._thread = threading.Thread(target=self._consume, name="events", daemon=True)
+        self._error: BaseException | None = None
+
+    def start(self) -> None:
+        """Begin to consume."""
+        self._thread.start()
+
+    def emit(self, status: SolveStatus) -> None:
+        """Hand in events, from any thread; waits where the sinks are behind."""
+        self._queue.put(status)
+
+    @contextmanager
+    def terminal(self, vertex: str) -> Iterator[None]:
+        """Keep the display off the terminal for the length of the block, for the output of this vertex."""
+        suspend = _Suspend(vertex)
+        self._queue.put(suspend)
+        suspend.done.wait()
+        try:
+            yield
+        finally:
+            self._queue.put(_Resume(vertex))
+
+    def finish(self) -> None:
+        """Wait until every event is consumed, and let the sinks say their last. An error of a sink is raised here."""
+        self._queue.put(None)
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def _consume(self) -> None:
+        drawn = 0.0
+        while True:
+            with suppress(queue.Empty):
+                item = self._queue.get(timeout=FRAME)
+                if item is None:
+                    break
+                self._guarded(lambda item=item: self._take(item))  # type: ignore[misc]
+            if time.monotonic() - drawn >= FRAME:
+                drawn = time.monotonic()
+                for sink in self._sinks:
+                    self._guarded(sink.refresh)
+        for sink in self._sinks:
+            self._guarded(sink.done)
+
+    def _take(self, item: SolveStatus | _Suspend | _Resume) -> None:
+        if isinstance(item, _Resume):
+            self._display.resume(item.vertex)
+        elif isinstance(item, _Suspend):
+            try:
+                self._display.suspend(item.vertex)
+            finally:
+                item.done.set()
+        else:
+            for sink in self._sinks:
+                sink.update(item)
+
+    def _guarded(self, step: Callable[[], None]) -> None:
+        # A sink that fails, on a full disk or a closed pipe, must not leave those waiting who emit.
+        try:
+            step()
+        except Exception as error:
+            self._error = self._error or error

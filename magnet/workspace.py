@@ -1,0 +1,109 @@
+"""The directory of one run, below the project's cache, and the removal of what dead runs left.
+
+`_build/magnet/<project>/runs/<id>/` holds what a run hands to engines: staged contexts, ignore files, id files. A
+lock in it, which the kernel releases when its holder dies, tells a living run from a dead one.
+"""
+
+import fcntl
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from magnet.context import unstage
+
+BUILD_DIRECTORY = "_build"
+"""Where magnet writes in a project: logs, caches, the directories of runs. It is never in a context."""
+
+RemoveContainers = Callable[[str, str], None]
+"""Removes the containers that a run made: the backend's name, the run's id."""
+
+
+def prepare_build_directory(root: Path) -> Path:
+    """Make the project's build directory, out of git's sight, and return it."""
+    directory = root / BUILD_DIRECTORY
+    directory.mkdir(exist_ok=True)
+    ignore = directory / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text("# Made by magnet.\n*\n")
+    return directory
+
+
+class Workspace:
+    """The directory of this run."""
+
+    def __init__(self, cache: Path, run_id: str) -> None:
+        self.run_id = run_id
+        self._runs = cache / "runs"
+        self._directory = self._runs / run_id
+        self._lock: int | None = None
+        self._mutex = threading.Lock()
+        self._counter = 0
+
+    def open(self) -> None:
+        """Make the directory; nothing is on disk before that."""
+        with self._mutex:
+            if self._lock is not None:
+                return
+            # Under a hidden name until the lock is held, or a sweep could take it for a dead run's.
+            hidden = self._runs / f".{self.run_id}"
+            hidden.mkdir(parents=True)
+            lock = os.open(hidden / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            hidden.rename(self._directory)
+            self._lock = lock
+
+    def note_backend(self, name: str) -> None:
+        """Note that this run may make containers with a backend, for the sweep after a sudden death."""
+        self.open()
+        (self._directory / f"backend-{name}").touch()
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A directory for one build, removed at the end of the block."""
+        self.open()
+        directory = self._directory / self.number()
+        directory.mkdir()
+        try:
+            yield directory
+        finally:
+            unstage(directory)
+
+    def number(self) -> str:
+        """A number that this run has not used yet."""
+        with self._mutex:
+            self._counter += 1
+            return str(self._counter)
+
+    def close(self) -> None:
+        """Remove the directory."""
+        with self._mutex:
+            if self._lock is not None:
+                unstage(self._directory)
+                os.close(self._lock)
+                self._lock = None
+
+    def sweep(self, remove_containers: RemoveContainers) -> None:
+        """Remove what runs left behind that were killed: their directories, and containers they made."""
+        with suppress(FileNotFoundError):
+            for name in os.listdir(self._runs):
+                if name != self.run_id:
+                    self._sweep_one(self._runs / name, remove_containers)
+
+    def _sweep_one(self, directory: Path, remove_containers: RemoveContainers) -> None:
+        try:
+            lock = os.open(directory / "lock", os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            # Just being made or removed, or another user's.
+            return
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        else:
+            for marker in directory.glob("backend-*"):
+                remove_containers(marker.name.removeprefix("backend-"), directory.name)
+            unstage(directory)
+        finally:
+            os.close(lock)

@@ -1,0 +1,669 @@
+"""What is in a context, and what a staged directory looks like."""
+
+import os
+import random
+import shutil
+import socket
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from e2b_dockerfile_utils import PatternMatcher
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from magnet.context import Entry, declared, find_ignore_file, read_ignore_file, shown, stage, unstage, whole
+from magnet.errors import MagnetError, MagnetfileError
+from magnet.model import Copy
+
+NEVER = Path("/nonexistent/_build")
+NOBODY = 65534
+MODES = st.sampled_from([0o644, 0o600, 0o755, 0o444, 0o4755])
+PLAIN = st.sampled_from([b"a", b"b", b"c", b"ab", b"a.c"])
+ODD = st.binary(min_size=1, max_size=5).filter(
+    lambda name: not {0, ord("/")} & set(name) and name not in (b".", b"..")
+) | st.sampled_from([b"-rf", b" ", b"\n", b"\xff", "é".encode(), b"#", b"*"])
+
+Tree = dict[bytes, Any]
+"""Names, each with a directory's tree, a file's (content, mode), or a link's target."""
+
+
+def trees(names: st.SearchStrategy[bytes]) -> st.SearchStrategy[Tree]:
+    files = st.tuples(st.binary(max_size=5), MODES)
+    links = st.sampled_from([b"a", b"../a", b"/nowhere", b"."])
+    return st.recursive(
+        st.dictionaries(names, files | links, max_size=4),
+        lambda below: st.dictionaries(names, files | links | below, max_size=4),
+        max_leaves=12,
+    )
+
+
+def make(top: bytes, tree: Tree) -> None:
+    os.makedirs(top, exist_ok=True)
+    for name, what in tree.items():
+        path = top + b"/" + name
+        if isinstance(what, dict):
+            make(path, what)
+        elif isinstance(what, bytes):
+            os.symlink(what, path)
+        else:
+            with open(path, "wb") as file:
+                file.write(what[0])
+            os.chmod(path, what[1])
+
+
+def files(directory: Path, *names: str) -> None:
+    """Files that hold their own names; a name that ends in `/` is an empty directory."""
+    for name in names:
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir() if name.endswith("/") else path.write_text(name)
+
+
+def paths(entries: tuple[Entry, ...]) -> list[str]:
+    return [os.fsdecode(entry.path) for entry in entries]
+
+
+def everything_in(top: bytes) -> dict[bytes, tuple[object, ...]]:
+    """All names below a directory, each with its kind, its permission bits and what it holds."""
+    found: dict[bytes, tuple[object, ...]] = {}
+    for directory, directories, names in os.walk(top):
+        for name in directories + names:
+            path = os.path.join(directory, name)
+            info = os.lstat(path)
+            if stat.S_ISLNK(info.st_mode):
+                held: object = os.readlink(path)
+            else:
+                held = Path(os.fsdecode(path)).read_bytes() if stat.S_ISREG(info.st_mode) else None
+            found[os.path.relpath(path, top)] = (stat.S_IFMT(info.st_mode), stat.S_IMODE(info.st_mode), held)
+    return found
+
+
+@contextmanager
+def directory_for_all() -> Iterator[Path]:
+    """A directory in which any user may write, which pytest's are not."""
+    with TemporaryDirectory() as name:
+        os.chmod(name, 0o777)
+        yield Path(name)
+
+
+@contextmanager
+def ordinary_user() -> Iterator[None]:
+    """The body runs without root's rights, whoever runs the tests."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "project").mkdir()
+    return tmp_path / "project"
+
+
+def declare(root: Path, *copies: Copy) -> tuple[Entry, ...]:
+    return declared(copies, root, root / "_build")
+
+
+def refused(root: Path, *copies: Copy) -> MagnetError:
+    with pytest.raises(MagnetError) as caught:
+        declare(root, *copies)
+    return caught.value
+
+
+# Declared contexts
+
+
+def test_the_contents_of_a_directory_go_below_its_target(root: Path) -> None:
+    files(root, "assets/a.sh", "assets/deep/b.sh", "assets/empty/", "other")
+    os.chmod(root / "assets/a.sh", 0o755)
+    os.chmod(root / "assets/deep", 0o700)
+    source = os.fsencode(root)
+    assert declare(root, Copy("assets/", "/scripts")) == (
+        Entry(b"scripts", "dir", 0o755, source + b"/assets"),
+        Entry(b"scripts/a.sh", "file", 0o755, source + b"/assets/a.sh"),
+        Entry(b"scripts/deep", "dir", 0o700, source + b"/assets/deep"),
+        Entry(b"scripts/deep/b.sh", "file", 0o644, source + b"/assets/deep/b.sh"),
+        Entry(b"scripts/empty", "dir", 0o755, source + b"/assets/empty"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        ("/", "file"),
+        ("", "file"),
+        (".", "file"),
+        ("/x", "x"),
+        ("x", "x"),
+        ("//x", "x"),
+        ("x/../y", "y"),
+        ("x/", "x/file"),
+        ("/x/y/", "x/y/file"),
+        ("x/.", "x/file"),
+        ("x/..", "file"),
+    ],
+)
+def test_a_file_goes_to_its_target_and_into_one_that_ends_in_a_slash(root: Path, target: str, path: str) -> None:
+    files(root, "sub/file")
+    assert paths(declare(root, Copy("sub/file", target)))[-1] == path
+
+
+def test_directories_that_no_source_gives_have_mode_0755(root: Path) -> None:
+    files(root, "file")
+    assert declare(root, Copy("file", "/a/b/c")) == (
+        Entry(b"a", "dir", 0o755),
+        Entry(b"a/b", "dir", 0o755),
+        Entry(b"a/b/c", "file", 0o644, os.fsencode(root / "file")),
+    )
+
+
+def test_a_directory_that_a_source_gives_has_that_ones_mode_in_any_order(root: Path) -> None:
+    files(root, "dir/", "file")
+    os.chmod(root / "dir", 0o711)
+    one, two = Copy("dir", "/d"), Copy("file", "/d/file")
+    assert declare(root, one, two) == declare(root, two, one)
+    assert declare(root, one, two)[0] == Entry(b"d", "dir", 0o711, os.fsencode(root / "dir"))
+
+
+def test_of_two_files_for_one_path_the_later_wins(root: Path) -> None:
+    files(root, "one", "two")
+    assert declare(root, Copy("one", "/f"), Copy("two", "/f")) == (
+        Entry(b"f", "file", 0o644, os.fsencode(root / "two")),
+    )
+
+
+def test_a_source_may_be_absolute_and_then_anywhere(root: Path, tmp_path: Path) -> None:
+    files(tmp_path, "elsewhere/file")
+    assert paths(declare(root, Copy(tmp_path / "elsewhere"))) == ["file"]
+
+
+def test_links_inside_a_source_stay_links_dangling_or_not(root: Path) -> None:
+    files(root, "dir/file")
+    for name, target in {"good": "file", "dangling": "nowhere", "out": "/etc", "up": ".."}.items():
+        os.symlink(target, root / "dir" / name)
+    source = os.fsencode(root / "dir") + b"/"
+    assert declare(root, Copy("dir")) == (
+        Entry(b"dangling", "link", 0o777, source + b"dangling", b"nowhere"),
+        Entry(b"file", "file", 0o644, source + b"file"),
+        Entry(b"good", "link", 0o777, source + b"good", b"file"),
+        Entry(b"out", "link", 0o777, source + b"out", b"/etc"),
+        Entry(b"up", "link", 0o777, source + b"up", b".."),
+    )
+
+
+def test_a_source_that_is_a_link_is_followed_and_keeps_its_name(root: Path) -> None:
+    files(root, "dir/file")
+    os.symlink("dir", root / "to-dir")
+    os.symlink("dir/file", root / "to-file")
+    file = os.fsencode(root / "dir/file")
+    assert declare(root, Copy("to-dir"), Copy("to-file")) == (
+        Entry(b"file", "file", 0o644, file),
+        Entry(b"to-file", "file", 0o644, file),
+    )
+
+
+@pytest.mark.parametrize("source", ["out", "out/file", "../elsewhere", "../elsewhere/file"])
+def test_a_relative_source_that_leads_out_of_the_project_is_an_error(
+    root: Path, tmp_path: Path, source: str
+) -> None:
+    files(tmp_path, "elsewhere/file")
+    os.symlink(tmp_path / "elsewhere", root / "out")
+    error = refused(root, Copy(source))
+    assert error.message == f"`{source}` leads out of `{root}`"
+    assert error.detail == (f"to {tmp_path}/elsewhere{'/file' if source.endswith('file') else ''}",)
+    assert paths(declare(root, Copy(root / source))) == ["file"]
+
+
+def test_a_link_that_leads_to_itself_is_an_error(root: Path) -> None:
+    os.symlink("loop", root / "loop")
+    assert refused(root, Copy("loop")).message == f"cannot read `{root}/loop`: Too many levels of symbolic links"
+
+
+@pytest.mark.parametrize(
+    ("source", "hint"),
+    [
+        ("asets", "did you mean `assets`?"),
+        ("assets/setup.s", "did you mean `setup.sh`?"),
+        ("asets/deep/file", "did you mean `assets`?"),
+        ("assets/*.sh", "a source is one file or directory; choose among a directory's files with `include`"),
+        ("unlike", None),
+        ("dangling", None),
+    ],
+)
+def test_a_source_that_does_not_exist_is_an_error_with_a_hint(root: Path, source: str, hint: str | None) -> None:
+    files(root, "assets/setup.sh")
+    os.symlink("nowhere", root / "dangling")
+    error = refused(root, Copy(source))
+    assert (error.message, error.detail, error.hint) == (
+        f"`{source}` does not exist",
+        (f"looked for {root}/{source}",),
+        hint,
+    )
+
+
+@pytest.mark.parametrize("target", ["..", "/..", "../x", "a/../../x"])
+def test_a_target_that_leads_out_of_the_context_is_an_error(root: Path, target: str) -> None:
+    files(root, "file")
+    assert refused(root, Copy("file", target)).message == f"the target `{target}` leads out of the context"
+
+
+@pytest.mark.parametrize("target", ["/a", "/a/b", "/a/b/c"])
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_file_where_a_directory_is_needed_is_an_error_that_names_both(
+    root: Path, target: str, turned: bool
+) -> None:
+    files(root, "one", "dir/two")
+    copies = [Copy("one", "/a"), Copy("dir" if target == "/a" else "dir/two", target)]
+    error = refused(root, *(reversed(copies) if turned else copies))
+    assert error.message == "`a` would have to be a directory and something else in the context"
+    assert sorted(error.detail) == sorted(
+        [f"{root}/one goes to /a", f"{root}/{copies[1].source} goes to {copies[1].target}"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude", "expected"),
+    [
+        ((), (), ["README.md", "docs", "docs/a.md", "docs/a.png", "empty", "src", "src/a.py", "src/deep", "src/deep/b.py"]),
+        (("**/*.py",), (), ["src", "src/a.py", "src/deep", "src/deep/b.py"]),
+        (("*.md",), (), ["README.md"]),
+        (("src",), ("src/deep",), ["src", "src/a.py"]),
+        (("src", "!src/a.py"), (), ["src", "src/deep", "src/deep/b.py"]),
+        (("empty",), (), ["empty"]),
+        (("docs", "src"), ("**", "!**/*.md"), ["docs", "docs/a.md"]),
+        ((), ("docs", "src", "!src/deep/b.py"), ["README.md", "empty", "src", "src/deep", "src/deep/b.py"]),
+        (("no such thing",), (), []),
+    ],
+)  # fmt: skip
+def test_include_and_exclude_choose_as_an_ignore_file_does(
+    root: Path, include: tuple[str, ...], exclude: tuple[str, ...], expected: list[str]
+) -> None:
+    files(root, "top/README.md", "top/docs/a.md", "top/docs/a.png", "top/src/a.py", "top/src/deep/b.py", "top/empty/")
+    assert paths(declare(root, Copy("top", "/", include, exclude))) == expected
+
+
+@pytest.mark.parametrize("choice", [{"include": "*"}, {"exclude": "*"}])
+def test_a_file_leaves_include_and_exclude_nothing_to_choose_from(root: Path, choice: dict[str, Any]) -> None:
+    files(root, "file")
+    message = "`file` is a file, so `include` and `exclude` have nothing to choose from"
+    assert refused(root, Copy("file", **choice)).message == message
+
+
+def test_a_bad_pattern_is_an_error_that_shows_it(root: Path) -> None:
+    assert refused(root, Copy(".", exclude=("ok", "[a"))).message == (
+        "invalid ignore pattern '[a': syntax error in pattern"
+    )
+
+
+def test_magnets_own_directory_is_never_in_a_context(root: Path) -> None:
+    files(root, "_build/log", "sub/_build/log", "file")
+    assert paths(declare(root, Copy("."))) == ["file", "sub", "sub/_build", "sub/_build/log"]
+    assert paths(whole(root, (), root / "_build", keep=[b"_build/log"])) == [
+        "file",
+        "sub",
+        "sub/_build",
+        "sub/_build/log",
+    ]
+
+
+@pytest.mark.parametrize("source", ["_build", "_build/log", "link"])
+def test_a_source_in_magnets_own_directory_is_an_error(root: Path, source: str) -> None:
+    files(root, "_build/log")
+    os.symlink("_build", root / "link")
+    assert refused(root, Copy(source)).message == (
+        f"`{source}` is in magnet's own directory, which is never in a context"
+    )
+
+
+# Files that cannot be in a context
+
+
+def test_a_pipe_or_a_socket_is_an_error_that_names_it(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files(root, "pipes/", "sockets/")
+    os.mkfifo(root / "pipes/p\n")
+    monkeypatch.chdir(root / "sockets")  # a socket's path must be short
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("s")
+    for source in ("pipes", "pipes/p\n"):
+        error = refused(root, Copy(source))
+        assert error.message == f"`{root}/pipes/p\\n` is a named pipe, which cannot be in a context"
+    with pytest.raises(MagnetfileError) as caught:
+        whole(root, ["pipes"], NEVER)
+    assert caught.value.message == f"`{root}/sockets/s` is a socket, which cannot be in a context"
+    assert caught.value.hint == "leave it out with `exclude` or an ignore file"
+
+
+def test_a_device_is_an_error_that_names_it(root: Path) -> None:
+    assert refused(root, Copy("/dev/null", "/x")).message == (
+        "`/dev/null` is a device, which cannot be in a context"
+    )
+
+
+def test_what_is_excluded_may_be_anything(root: Path) -> None:
+    files(root, "file")
+    os.mkfifo(root / "pipe")
+    assert paths(declare(root, Copy(".", exclude="pipe"))) == paths(whole(root, ["pipe"], NEVER)) == ["file"]
+
+
+def test_a_directory_that_cannot_be_read_is_one_clear_error_unless_it_is_excluded() -> None:
+    with directory_for_all() as root, ordinary_user():
+        files(root, "secret/file", "file")
+        os.chmod(root / "secret", 0)
+        try:
+            error = refused(root, Copy("."))
+            assert paths(declare(root, Copy(".", exclude="secret"))) == paths(whole(root, ["secret"], NEVER)) == ["file"]
+        finally:
+            os.chmod(root / "secret", 0o700)
+        assert error.message == f"cannot read `{root}/secret`: Permission denied"
+        assert error.hint == "make it readable, or leave it out with `exclude` or an ignore file"
+
+
+def test_a_name_is_shown_on_one_line_and_as_text() -> None:
+    assert shown("é/a b".encode()) == "é/a b"
+    assert shown(b"a\nb\xff") == r"a\nb\\xff"
+
+
+# Ignore files
+
+
+@pytest.mark.parametrize(
+    ("present", "expected"),
+    [
+        ([], None),
+        ([".dockerignore"], ".dockerignore"),
+        ([".dockerignore", ".containerignore"], ".containerignore"),
+        ([".containerignore", "docker/Dockerfile.containerignore"], "docker/Dockerfile.containerignore"),
+        (
+            [".dockerignore", "docker/Dockerfile.containerignore", "docker/Dockerfile.dockerignore"],
+            "docker/Dockerfile.dockerignore",
+        ),
+        (["docker/.dockerignore", "Dockerfile.dockerignore", "docker/Dockerfile.dockerignore/"], None),
+    ],
+)
+def test_one_ignore_file_counts_and_the_dockerfiles_own_comes_first(
+    root: Path, present: list[str], expected: str | None
+) -> None:
+    files(root, *present)
+    found = find_ignore_file(root, root / "docker/Dockerfile")
+    assert found == (None if expected is None else root / expected)
+
+
+def test_an_ignore_file_is_read_as_moby_reads_it(root: Path) -> None:
+    content = b"\xef\xbb\xbf# comment\r\n\r\n *.log \r\n!keep.log\n #not a comment\n#comment\n/a/../b/\n\xff\n\t\nlast"
+    (root / ".dockerignore").write_bytes(content)
+    patterns = read_ignore_file(root / ".dockerignore")
+    assert patterns == (" *.log", "!keep.log", " #not a comment", "/a/../b/", "\udcff", "last")
+    files(root, "x.log", "keep.log", "#not a comment", "b/file", "last", "c")
+    (root / "\udcff").touch()
+    assert paths(whole(root, patterns, NEVER)) == [".dockerignore", "c", "keep.log"]
+
+
+@pytest.mark.parametrize("pattern", ["[", "!", "a[b-]", "\\"])
+def test_a_bad_pattern_in_an_ignore_file_is_an_error_with_file_and_line(root: Path, pattern: str) -> None:
+    file = root / ".dockerignore"
+    file.write_text(f"# comment\n\nfine\n{pattern}\n")
+    with pytest.raises(MagnetfileError) as caught:
+        read_ignore_file(file)
+    assert caught.value.message.startswith(f"`{file}`, line 4: invalid ignore pattern '{pattern}': ")
+
+
+def test_an_ignore_file_that_cannot_be_read_is_one_clear_error(root: Path) -> None:
+    with pytest.raises(MagnetError) as caught:
+        read_ignore_file(root)
+    assert caught.value.message == f"cannot read `{root}`: Is a directory"
+
+
+@pytest.mark.parametrize(
+    ("patterns", "expected"),
+    [
+        (["dir"], ["a.txt", "sub", "sub/dir", "sub/dir/x"]),
+        (["**/dir"], ["a.txt", "sub"]),
+        (["*"], []),
+        (["*", "!dir"], ["dir", "dir/deep", "dir/deep/x.txt", "dir/x"]),
+        (["*", "!dir/deep/x.txt"], ["dir", "dir/deep", "dir/deep/x.txt"]),
+        (["**", "!**/*.txt"], ["a.txt", "dir", "dir/deep", "dir/deep/x.txt"]),
+        (["dir", "!dir/x"], ["a.txt", "dir", "dir/x", "sub", "sub/dir", "sub/dir/x"]),
+        (["*", "!dir", "dir/deep"], ["dir", "dir/x"]),
+        (["*", "!dir[^a]x"], ["dir", "dir/x"]),
+    ],
+)
+def test_ignored_directories_are_left_out_unless_something_below_comes_back(
+    root: Path, patterns: list[str], expected: list[str]
+) -> None:
+    files(root, "a.txt", "dir/x", "dir/deep/x.txt", "sub/dir/x")
+    assert paths(whole(root, patterns, NEVER)) == expected
+
+
+def test_what_is_to_be_kept_stays_whatever_is_ignored(root: Path) -> None:
+    files(root, "docker/Dockerfile", "docker/other", "file")
+    assert paths(whole(root, ["*"], NEVER, keep=[b"docker/Dockerfile", b"gone"])) == ["docker", "docker/Dockerfile"]
+
+
+def test_an_ignored_directory_is_not_even_opened(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files(root, "node_modules/deep/file", "src/file")
+    opened = []
+    scandir = os.scandir
+
+    def watching_scandir(path: bytes) -> Any:
+        opened.append(os.fsdecode(os.path.relpath(path, os.fsencode(root))))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", watching_scandir)
+    assert paths(whole(root, ["node_modules", "!src/x"], NEVER)) == ["src", "src/file"]
+    assert opened == [".", "src"]
+
+
+PATTERNS = st.lists(
+    st.builds(
+        lambda negation, parts: negation + "/".join(parts),
+        st.sampled_from(["", "", "!"]),
+        st.lists(st.sampled_from(["a", "b", "c", "*", "**", "a*", "?", "a.c", "[ab]", "[^a]"]), min_size=1, max_size=3),
+    ),
+    max_size=4,
+)
+
+
+def model_of_whole(top: bytes, wanted: PatternMatcher | None, ignored: PatternMatcher) -> list[bytes]:
+    """Every path, asked for by itself; and the directories in which something is."""
+    found = {
+        path
+        for path in everything_in(top)
+        if (wanted is None or wanted.matches(os.fsdecode(path))) and not ignored.matches(os.fsdecode(path))
+    }
+    for path in tuple(found):
+        while path := os.path.dirname(path):
+            found.add(path)
+    return sorted(found)
+
+
+@settings(max_examples=300, deadline=None)
+@given(trees(PLAIN), PATTERNS, PATTERNS)
+def test_pruning_the_walk_changes_nothing(tree: Tree, include: list[str], exclude: list[str]) -> None:
+    assume(any(not pattern.startswith("!") for pattern in include))
+    with TemporaryDirectory() as name:
+        top = os.fsencode(name)
+        make(top, tree)
+        ignored = PatternMatcher(exclude)
+        assert [e.path for e in whole(Path(name), exclude, NEVER)] == model_of_whole(top, None, ignored)
+        copy = Copy(name, "/", tuple(include), tuple(exclude))
+        assert [e.path for e in declared([copy], Path(name), NEVER)] == model_of_whole(
+            top, PatternMatcher(include), ignored
+        )
+
+
+# Staging
+
+
+def without_special_bits(found: dict[bytes, tuple[object, ...]]) -> dict[bytes, tuple[object, ...]]:
+    return {
+        path: (kind, mode & 0o777, held)  # type: ignore[operator]
+        for path, (kind, mode, held) in found.items()
+    }
+
+
+@settings(max_examples=150, deadline=None)
+@given(trees(ODD))
+def test_a_staged_directory_equals_a_naive_copy(tree: Tree) -> None:
+    with TemporaryDirectory() as name:
+        source, staged, copied = (os.fsencode(name) + end for end in (b"/source", b"/staged", b"/copied"))
+        make(source, tree)
+        stage(whole(Path(os.fsdecode(source)), (), NEVER), Path(os.fsdecode(staged)))
+        shutil.copytree(source, copied, symlinks=True)
+        assert everything_in(staged) == without_special_bits(everything_in(copied))
+        unstage(Path(os.fsdecode(staged)))
+        assert sorted(os.listdir(name)) == ["copied", "source"]
+
+
+def test_order_of_entries_does_not_matter_to_staging(root: Path) -> None:
+    files(root, "in/a/b/c", "in/a-b", "in/a/d/")
+    entries = whole(root / "in", (), NEVER)
+    stage(random.Random(1).sample(entries, len(entries)), root / "staged")
+    assert everything_in(os.fsencode(root / "staged")) == everything_in(os.fsencode(root / "in"))
+
+
+def staged_file(root: Path) -> Path:
+    """The file `file`, staged by itself."""
+    stage(declared([Copy("file")], root, NEVER), root / "staged")
+    return root / "staged/file"
+
+
+def test_a_staged_file_is_a_hard_link(root: Path) -> None:
+    files(root, "file")
+    assert staged_file(root).samefile(root / "file")
+
+
+@pytest.mark.parametrize("bit", [stat.S_ISUID, stat.S_ISGID, stat.S_ISVTX])
+def test_setuid_setgid_and_sticky_bits_are_not_staged_and_stay_on_the_source(root: Path, bit: int) -> None:
+    files(root, "file")
+    os.chmod(root / "file", 0o755 | bit)
+    before = (root / "file").stat().st_mode
+    staged = staged_file(root)
+    assert (stat.S_IMODE(staged.stat().st_mode), staged.read_text()) == (0o755, "file")
+    assert (root / "file").stat().st_mode == before
+
+
+def test_extended_attributes_are_not_staged(root: Path) -> None:
+    files(root, "file")
+    try:
+        os.setxattr(root / "file", "user.note", b"x")
+    except OSError:
+        pytest.skip("the file system here has no extended attributes")
+    staged = staged_file(root)
+    assert ("user.note" in os.listxattr(staged), staged.read_text()) == (False, "file")
+
+
+def test_a_foreign_file_that_cannot_be_linked_is_copied() -> None:
+    with directory_for_all() as root, ordinary_user():
+        stage(declared([Copy("/etc/passwd")], root, NEVER), root / "staged")
+        assert (root / "staged/passwd").read_bytes() == Path("/etc/passwd").read_bytes()
+        unstage(root / "staged")
+
+
+def test_a_copy_keeps_the_whole_seconds_of_the_time(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files(root, "dir/file", "dir/sub/x")
+    os.symlink("file", root / "dir/link")
+    for name in ("dir/file", "dir/link", "dir/sub"):
+        os.utime(root / name, ns=(1, 1_234_567_890_987_654_321), follow_symlinks=False)
+
+    def no_link(source: bytes, path: bytes) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", no_link)
+    stage(declared([Copy("dir", "/made/up")], root, NEVER), root / "staged")
+    times = {
+        name: (root / "staged" / name).lstat().st_mtime_ns
+        for name in ("made", "made/up/file", "made/up/link", "made/up/sub")
+    }
+    second = 1_234_567_890 * 10**9
+    assert times == {"made": 0, "made/up/file": second, "made/up/link": second, "made/up/sub": second}
+
+
+def test_directories_get_their_modes_and_can_still_be_removed() -> None:
+    with directory_for_all() as root, ordinary_user():
+        entries = [
+            Entry(b"a", "dir", 0o555),
+            Entry(b"a/b", "dir", 0o000),
+            Entry(b"a/b/link", "link", 0o777, os.fsencode(root), b"/etc"),
+        ]
+        stage(entries, root / "staged")
+        assert stat.S_IMODE((root / "staged").stat().st_mode) == 0o755
+        assert stat.S_IMODE((root / "staged/a").stat().st_mode) == 0o555
+        assert stat.S_IMODE((root / "staged/a/b").stat().st_mode) == 0o000
+        unstage(root / "staged")
+        assert not (root / "staged").exists()
+
+
+def test_a_staged_directory_does_not_inherit_setgid(root: Path) -> None:
+    files(root, "file")
+    os.chmod(root, 0o2755)
+    stage(declared([Copy("file", "/d/file")], root, NEVER), root / "staged")
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in (root / "staged", root / "staged/d")]
+    assert modes == [0o755, 0o755]
+
+
+def test_staging_that_fails_leaves_nothing(root: Path) -> None:
+    files(root, "in/a/file", "in/b")
+    entries = whole(root / "in", (), NEVER)
+    (root / "in/b").unlink()
+    with pytest.raises(MagnetError) as caught:
+        stage(entries, root / "staged")
+    assert caught.value.message == f"cannot stage `{root}/in/b`: No such file or directory"
+    assert not (root / "staged").exists()
+
+
+def test_staging_that_is_interrupted_leaves_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files(root, "in/a/file")
+
+    def interrupted(source: bytes, path: bytes) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "link", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        stage(whole(root / "in", (), NEVER), root / "staged")
+    assert not (root / "staged").exists()
+
+
+def test_a_file_that_became_something_else_is_not_staged(root: Path) -> None:
+    files(root, "in/file")
+    entries = whole(root / "in", (), NEVER)
+    (root / "in/file").unlink()
+    os.symlink("/etc/passwd", root / "in/file")
+    with pytest.raises(MagnetError) as caught:
+        stage(entries, root / "staged")
+    assert caught.value.message == f"`{root}/in/file` changed while the context was staged"
+
+
+def test_a_directory_that_another_staged_is_not_touched(root: Path) -> None:
+    files(root, "staged/theirs")
+    with pytest.raises(MagnetError) as caught:
+        stage([], root / "staged")
+    assert caught.value.message == f"cannot make `{root}/staged`: File exists"
+    assert everything_in(os.fsencode(root / "staged")).keys() == {b"theirs"}
+
+
+def test_unstaging_follows_no_links_and_does_not_mind_what_is_gone(root: Path) -> None:
+    files(root, "mine/file", "staged/")
+    os.symlink(root / "mine", root / "staged/link")
+    unstage(root / "staged")
+    unstage(root / "staged")
+    assert everything_in(os.fsencode(root)).keys() == {b"mine", b"mine/file"}
+
+
+def test_a_very_deep_tree_is_no_problem(root: Path) -> None:
+    deep = root / "in" / "/".join("d" * 1200)
+    deep.mkdir(parents=True)
+    entries = whole(root / "in", ["nothing"], NEVER)
+    stage(entries, root / "staged")
+    unstage(root / "staged")
+    assert len(entries) == 1200
+    assert not (root / "staged").exists()
+    unstage(root / "in")
