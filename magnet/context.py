@@ -301,8 +301,12 @@ class _Walk:
             except OSError as error:
                 raise cannot_read(os.fsencode(error.filename or directory), error) from error
         for entry in tuple(self._found):
-            self._found += (self._passed.pop(path) for path in _parents(entry.path) if path in self._passed)
+            self._find_parents(entry.path)
         return self._found
+
+    def _find_parents(self, path: bytes) -> None:
+        while parent := self._passed.pop(path := posixpath.dirname(path), None):
+            self._found.append(parent)
 
     def _look_at(self, item: os.DirEntry[bytes], path: bytes, at: bytes) -> Iterator[tuple[bytes, bytes]]:
         if item.path == self._never:
@@ -391,8 +395,10 @@ def _stage_file(entry: Entry, path: bytes) -> None:
 def _may_be_linked(entry: Entry) -> bool:
     # A hard link shows all of the source's inode, and engines treat setuid bits and extended attributes each in
     # its own way: a file with either is copied without.
-    info = os.lstat(entry.source)
-    return stat.S_IMODE(info.st_mode) == entry.mode and _HARMLESS_ATTRIBUTES.issuperset(os.listxattr(entry.source))
+    mode = os.lstat(entry.source).st_mode
+    if not stat.S_ISREG(mode):
+        raise MagnetError(f"`{shown(entry.source)}` changed while the context was staged")
+    return stat.S_IMODE(mode) == entry.mode and _HARMLESS_ATTRIBUTES.issuperset(os.listxattr(entry.source))
 
 
 def _copy(entry: Entry, path: bytes) -> None:

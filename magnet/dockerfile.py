@@ -336,8 +336,14 @@ class _Reading:
     def _triggers(self, stage: Stage) -> Iterator[DockerfileInstruction]:
         for instruction in stage.instructions:
             if instruction.name == "ONBUILD":
-                trigger = instruction.original.strip()[len("ONBUILD") :].strip()
-                yield from parse_dockerfile_ast(f"# escape={self._dockerfile.escape}\n{trigger}\n").instructions
+                yield from self._trigger(instruction)
+
+    def _trigger(self, instruction: DockerfileInstruction) -> list[DockerfileInstruction]:
+        text = instruction.original.strip()[len("ONBUILD") :]
+        try:
+            return parse_dockerfile_ast(f"# escape={self._dockerfile.escape}\n{text}\n").instructions
+        except DockerfileSyntaxError as error:
+            raise _error(self._dockerfile.path, instruction.start_line, str(error).partition(": ")[2]) from error
 
     def _declare(self, instruction: DockerfileInstruction, scope: _Scope) -> None:
         if instruction.name == "ARG":
@@ -384,7 +390,7 @@ def _mounts(instruction: DockerfileInstruction) -> list[dict[str, str]]:
 
 
 def _copied(instruction: DockerfileInstruction, scope: _Scope) -> Iterator[str | None]:
-    if _flag(instruction, "from") is not None:
+    if _flag(instruction, "from"):
         return
     for word in instruction.args[:-1]:
         if instruction.heredocs and parse_heredoc(word):
@@ -399,7 +405,7 @@ def _copied(instruction: DockerfileInstruction, scope: _Scope) -> Iterator[str |
 def _mounted(instruction: DockerfileInstruction, scope: _Scope) -> Iterator[str | None]:
     for mount in _mounts(instruction):
         kind = scope.expand(mount.get("type", "bind"), instruction.start_line)
-        if kind in ("bind", None) and "from" not in mount:
+        if kind in ("bind", None) and not mount.get("from"):
             source = scope.expand(mount.get("source") or mount.get("src") or "", instruction.start_line)
             yield None if kind is None or source is None else _in_context(source)
 

@@ -110,8 +110,8 @@ class Backend(ABC):
         """The command that removes containers, running or not."""
 
     @abstractmethod
-    def failed_step(self, output: str) -> str | None:
-        """The instruction that failed and how, in one line, where the output of a build tells."""
+    def failed_step(self, output: str) -> tuple[str, ...]:
+        """The instruction that failed and how, and what made it so, where the output of a build tells."""
 
     @abstractmethod
     def refused_build_options(self) -> Mapping[str, str]:
@@ -315,7 +315,7 @@ class Backend(ABC):
         return CommandFailed(
             f"{self.engine.name} build failed with exit code {done.returncode}",
             returncode=done.returncode,
-            detail=(step,) if step else done.tail[-DETAIL_LINES:],
+            detail=step or done.tail[-DETAIL_LINES:],
         )
 
     def _built_image(self, iidfile: Path, shell: Shell) -> Image:

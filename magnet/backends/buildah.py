@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from typing import Any, ClassVar
 
 from magnet.backends.base import Backend, Engine, RunPlan, host_user, image_id
@@ -93,7 +92,8 @@ class Buildah(Backend):
 
     def images_command(self, name: str | None) -> Command:
         """`buildah images`, as one JSON array."""
-        return self._command("images", "--json", *filter(None, [name]))
+        wanted = [f"--filter=reference={name}"] if name else []
+        return self._command("images", "--json", "--no-trunc", *wanted)
 
     def parse_images(self, output: bytes) -> tuple[ImageListing, ...]:
         """The rows of `buildah images`, one for each name of an image."""
@@ -101,7 +101,7 @@ class Buildah(Backend):
             ImageListing(
                 *split_name(name),
                 image_id(row["id"]),
-                int(datetime.fromisoformat(row["createdatraw"][:19] + "+00:00").timestamp()),
+                row["created"],
                 row["size"].replace(" ", ""),
             )
             for row in json.loads(output or b"[]")
@@ -116,7 +116,7 @@ class Buildah(Backend):
         """`buildah rm`."""
         return self._command("rm", *containers)
 
-    def failed_step(self, output: str) -> str | None:
+    def failed_step(self, output: str) -> tuple[str, ...]:
         """The failing instruction, in buildah's words."""
         return failed_build_step(output)
 

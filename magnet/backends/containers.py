@@ -8,20 +8,22 @@ _STEP = re.compile(r'(?:at STEP|building at STEP) "(?P<step>.+?)": (?P<why>.+)')
 _EXIT = re.compile(r"exit status (\d+)$")
 
 
-def failed_build_step(output: str) -> str | None:
-    """The failing instruction and why, from the last error line of a build.
+def failed_build_step(output: str) -> tuple[str, ...]:
+    """The failing instruction and why, from the last error line of a build, and what the runtime said before it.
 
     >>> failed_build_step('Error: building at STEP "RUN exit 3": while running runtime: exit status 3')
-    'RUN exit 3: exit code 3'
+    ('RUN exit 3: exit code 3',)
     """
-    for line in reversed(output.splitlines()):
+    lines = output.splitlines()
+    said = tuple(line for line in lines if line.startswith("error running container: "))
+    for line in reversed(lines):
         if line.lower().startswith("error: "):
             step = _STEP.search(line)
             if step is None:
-                return line[len("error: ") :]
+                return (line[len("error: ") :],)
             code = _EXIT.search(step["why"])
-            return f"{step['step']}: exit code {code[1]}" if code else f"{step['step']}: {step['why']}"
-    return None
+            return (f"{step['step']}: exit code {code[1]}" if code else f"{step['step']}: {step['why']}", *said)
+    return ()
 
 
 def ignore_arguments(request: BuildRequest) -> list[str]:

@@ -112,16 +112,17 @@ class Docker(Backend):
         """`docker rm --force`."""
         return self._command("rm", "--force", "--volumes", *containers)
 
-    def failed_step(self, output: str) -> str | None:
+    def failed_step(self, output: str) -> tuple[str, ...]:
         """The failing RUN in BuildKit's words, old and new, or the legacy builder's."""
         for pattern in _FAILED_STEP:
             if match := re.search(pattern, output):
-                return f"RUN {match['step'].removeprefix('/bin/sh -c ')}: exit code {match['code']}"
+                return (f"RUN {match['step'].removeprefix('/bin/sh -c ')}: exit code {match['code']}",)
         for line in reversed(output.splitlines()):
             # The last line that begins so is the whole reason; what follows it is advice.
             if match := re.match(r"\s*(?:ERROR: |error: |Error response from daemon: )(.+)", line):
-                return re.sub(r"^(failed to solve: |failed to build: )+(rpc error: code = \S+ desc = )?", "", match[1])
-        return None
+                why = re.sub(r"^(failed to solve: |failed to build: )+(rpc error: code = \S+ desc = )?", "", match[1])
+                return (why,)
+        return ()
 
     def container_exit_code(self, done: Completed) -> int | None:
         """The container's exit code; a daemon that refuses the client makes it end with 126, as a program may."""

@@ -88,7 +88,7 @@ class Podman(Backend):
         """`podman rm --force`, without the ten seconds that it would wait for each."""
         return self._command("rm", "--force", "--time=0", "--volumes", *containers)
 
-    def failed_step(self, output: str) -> str | None:
+    def failed_step(self, output: str) -> tuple[str, ...]:
         """The failing instruction, in buildah's words."""
         return failed_build_step(output)
 

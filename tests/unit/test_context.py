@@ -103,6 +103,14 @@ def ordinary_user() -> Iterator[None]:
         os.seteuid(user)
 
 
+@pytest.fixture(autouse=True)
+def usual_umask() -> Iterator[None]:
+    """The modes of files that the tests make do not depend on who runs them."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     (tmp_path / "project").mkdir()
@@ -212,9 +220,7 @@ def test_a_source_that_is_a_link_is_followed_and_keeps_its_name(root: Path) -> N
 
 
 @pytest.mark.parametrize("source", ["out", "out/file", "../elsewhere", "../elsewhere/file"])
-def test_a_relative_source_that_leads_out_of_the_project_is_an_error(
-    root: Path, tmp_path: Path, source: str
-) -> None:
+def test_a_relative_source_that_leads_out_of_the_project_is_an_error(root: Path, tmp_path: Path, source: str) -> None:
     files(tmp_path, "elsewhere/file")
     os.symlink(tmp_path / "elsewhere", root / "out")
     error = refused(root, Copy(source))
@@ -258,9 +264,7 @@ def test_a_target_that_leads_out_of_the_context_is_an_error(root: Path, target: 
 
 @pytest.mark.parametrize("target", ["/a", "/a/b", "/a/b/c"])
 @pytest.mark.parametrize("turned", [False, True])
-def test_a_file_where_a_directory_is_needed_is_an_error_that_names_both(
-    root: Path, target: str, turned: bool
-) -> None:
+def test_a_file_where_a_directory_is_needed_is_an_error_that_names_both(root: Path, target: str, turned: bool) -> None:
     files(root, "one", "dir/two")
     copies = [Copy("one", "/a"), Copy("dir" if target == "/a" else "dir/two", target)]
     error = refused(root, *(reversed(copies) if turned else copies))
@@ -343,9 +347,7 @@ def test_a_pipe_or_a_socket_is_an_error_that_names_it(root: Path, monkeypatch: p
 
 
 def test_a_device_is_an_error_that_names_it(root: Path) -> None:
-    assert refused(root, Copy("/dev/null", "/x")).message == (
-        "`/dev/null` is a device, which cannot be in a context"
-    )
+    assert refused(root, Copy("/dev/null", "/x")).message == ("`/dev/null` is a device, which cannot be in a context")
 
 
 def test_what_is_excluded_may_be_anything(root: Path) -> None:
@@ -360,7 +362,9 @@ def test_a_directory_that_cannot_be_read_is_one_clear_error_unless_it_is_exclude
         os.chmod(root / "secret", 0)
         try:
             error = refused(root, Copy("."))
-            assert paths(declare(root, Copy(".", exclude="secret"))) == paths(whole(root, ["secret"], NEVER)) == ["file"]
+            assert (
+                paths(declare(root, Copy(".", exclude="secret"))) == paths(whole(root, ["secret"], NEVER)) == ["file"]
+            )
         finally:
             os.chmod(root / "secret", 0o700)
         assert error.message == f"cannot read `{root}/secret`: Permission denied"
@@ -659,9 +663,12 @@ def test_unstaging_follows_no_links_and_does_not_mind_what_is_gone(root: Path) -
 
 
 def test_a_very_deep_tree_is_no_problem(root: Path) -> None:
-    deep = root / "in" / "/".join("d" * 1200)
-    deep.mkdir(parents=True)
-    entries = whole(root / "in", ["nothing"], NEVER)
+    directory = os.fsencode(root / "in")
+    os.mkdir(directory)
+    for _ in range(1200):
+        directory += b"/d"
+        os.mkdir(directory)
+    entries = whole(root / "in", (), NEVER)
     stage(entries, root / "staged")
     unstage(root / "staged")
     assert len(entries) == 1200

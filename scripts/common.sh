@@ -1,0 +1,48 @@
+# What the scripts share. Sourced, not run.
+
+fail() { # fail MESSAGE HINT
+    printf 'error: %s\nhint: %s\n' "$1" "$2" >&2
+    exit 1
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        fail "this needs root: $*" "run that command as root, and start again"
+    fi
+}
+
+install_packages() { # install_packages PACKAGE...
+    command -v apt-get >/dev/null || fail "missing here: $*" "install them with this system's package manager"
+    printf 'Installing %s\n' "$*" >&2
+    # The lists may be older than the mirror, or may never have been fetched.
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >&2 </dev/null ||
+        { as_root apt-get update -qq >&2 && as_root env DEBIAN_FRONTEND=noninteractive \
+            apt-get install -qq -y --no-install-recommends "$@" >&2 </dev/null; }
+}
+
+can_make_venv() { # can_make_venv PYTHON
+    "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+}
+
+find_python() { # prints a Python that magnet runs on and that can make virtual environments
+    for candidate in python3 /usr/bin/python3; do
+        if can_make_venv "$candidate"; then
+            command -v "$candidate"
+            return
+        fi
+    done
+    install_packages python3 python3-venv
+    can_make_venv /usr/bin/python3 || fail "no Python 3.11 or newer here" "install Python 3.11, and start again"
+    echo /usr/bin/python3
+}
+
+make_venv() { # make_venv DIRECTORY REQUIREMENT...
+    directory=$1
+    shift
+    [ -x "$directory/bin/pip" ] || "$(find_python)" -m venv "$directory"
+    "$directory/bin/pip" install --quiet --disable-pip-version-check "$@" >&2
+}
