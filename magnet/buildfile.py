@@ -68,10 +68,14 @@ class Target(Generic[P, R]):
 
 @dataclass(frozen=True)
 class Call(Generic[R]):
-    """A target with its arguments. Two calls are the same work when both are equal."""
+    """A target with its arguments. Two calls are the same work when their keys are equal.
+
+    `label` is how the call is shown, where its target's name with the arguments is not wanted.
+    """
 
     target: Target[..., R]
     arguments: tuple[tuple[str, Any], ...] = ()
+    label: str = ""
 
     @property
     def key(self) -> str:
@@ -80,9 +84,11 @@ class Call(Generic[R]):
 
     @property
     def name(self) -> str:
-        """The target's name, with those arguments that differ from their defaults."""
+        """How the call is shown: by its label, or the target's name with the arguments that are not the defaults."""
+        if self.label:
+            return self.label
         defaults = {name: parameter.default for name, parameter in self.target.signature.parameters.items()}
-        shown = [f"{name}={value}" for name, value in self.arguments if value not in (defaults.get(name), ())]
+        shown = [f"{name}={_shown(value)}" for name, value in self.arguments if value not in (defaults.get(name), ())]
         return f"{self.target.name}({', '.join(shown)})" if shown else self.target.name
 
     def bound(self) -> inspect.BoundArguments:
@@ -90,6 +96,11 @@ class Call(Generic[R]):
         from collections import OrderedDict
 
         return inspect.BoundArguments(self.target.signature, OrderedDict(self.arguments))
+
+
+def _shown(value: object) -> str:
+    text = str(value)
+    return text if text.isprintable() else repr(value)
 
 
 Needed = Target[..., Any] | Call[Any]
@@ -248,12 +259,12 @@ def user_frames(error: BaseException, path: Path) -> tuple[str, ...]:
     for frame in traceback.extract_tb(error.__traceback__):
         if frame.filename.startswith(ours) and not frame.filename.startswith(str(path)):
             continue
-        lines.append(f"{_shown(frame.filename, path)}:{frame.lineno}: in {frame.name}")
+        lines.append(f"{_shown_path(frame.filename, path)}:{frame.lineno}: in {frame.name}")
         lines.append(f"  {frame.line}")
     return tuple(lines)
 
 
-def _shown(filename: str, path: Path) -> str:
+def _shown_path(filename: str, path: Path) -> str:
     inside = os.path.relpath(filename, path.parent)
     return filename if inside.startswith("..") else inside
 
@@ -293,7 +304,7 @@ def _execute(path: Path) -> None:
     except MagnetError:
         raise
     except SyntaxError as error:
-        where = f"{_shown(error.filename or str(path), path)}:{error.lineno}"
+        where = f"{_shown_path(error.filename or str(path), path)}:{error.lineno}"
         text = (error.text or "").rstrip("\n")
         marker = " " * max((error.offset or 1) - 1, 0) + "^"
         raise MagnetfileError(f"{where}: {error.msg}", detail=(text, marker) if text else ()) from error

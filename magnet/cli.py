@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -140,7 +140,13 @@ def _run(settings: Settings, environ: Mapping[str, str]) -> int:
     if not calls and loaded.default is None:
         _list(loaded)
         return 0
-    return _execute(calls or [loaded.default()], loaded, settings, environ)  # type: ignore[misc]
+    return _execute(_labelled(calls or [loaded.default()]), loaded, settings, environ)  # type: ignore[misc]
+
+
+def _labelled(calls: Sequence[Call[Any]]) -> list[Call[Any]]:
+    """The calls with their targets' names alone, where that tells them apart: whoever typed arguments knows them."""
+    names = [call.target.name for call in calls]
+    return [replace(call, label=call.target.name) if names.count(call.target.name) == 1 else call for call in calls]
 
 
 def _load(file: Path | None, environ: Mapping[str, str]) -> Buildfile:

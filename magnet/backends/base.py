@@ -224,10 +224,15 @@ class Backend(ABC):
             )
         try:
             return self.pull(reference, shell, platform=platform)
-        except CommandFailed:
+        except CommandFailed as error:
             if image and pull == "newer":
                 return image
-            raise
+            raise CommandFailed(
+                f"no image `{reference}` in {self.engine}, and it cannot be pulled",
+                returncode=error.returncode,
+                detail=error.detail,
+                hint="build it first, or correct its name",
+            ) from error
 
     def inspect(self, reference: str, shell: Shell | None = None) -> Image | None:
         """The image of that name or id in the engine's store, or None."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any, Literal
 
 import pytest
 from blake3 import blake3
@@ -21,16 +22,20 @@ NAMES = st.binary(min_size=1, max_size=6).filter(lambda name: b"/" not in name a
 MODES = st.integers(0, 0o777)
 
 
+Kind = Literal["file", "dir", "link"]
+KINDS: st.SearchStrategy[Kind] = st.sampled_from(["file", "dir", "link"])
+Context = list[tuple[bytes, Kind, int, bytes]]
+
+
 @st.composite
-def contexts(draw: st.DrawFn) -> list[tuple[bytes, str, int, bytes]]:
+def contexts(draw: st.DrawFn) -> Context:
     """Paths, each with a kind, a mode, and what it holds."""
     paths = draw(st.lists(NAMES, unique=True, min_size=1, max_size=5))
-    kinds = st.sampled_from(["file", "dir", "link"])
-    return [(path, draw(kinds), draw(MODES), draw(st.binary(max_size=20))) for path in paths]
+    return [(path, draw(KINDS), draw(MODES), draw(st.binary(max_size=20))) for path in paths]
 
 
 @contextmanager
-def entries_on_disk(context: list[tuple[bytes, str, int, bytes]]) -> Iterator[list[Entry]]:
+def entries_on_disk(context: Context) -> Iterator[list[Entry]]:
     """The entries of a context, with the content of its files in a directory of their own."""
     with TemporaryDirectory() as directory:
         entries = []
@@ -42,12 +47,12 @@ def entries_on_disk(context: list[tuple[bytes, str, int, bytes]]) -> Iterator[li
         yield entries
 
 
-def digest_of(context: list[tuple[bytes, str, int, bytes]]) -> str:
+def digest_of(context: Context) -> str:
     with entries_on_disk(context) as entries:
         return tree_digest(entries)
 
 
-def meaning(context: list[tuple[bytes, str, int, bytes]]) -> list[tuple[bytes, str, int, bytes]]:
+def meaning(context: Context) -> Context:
     return sorted((path, kind, mode, b"" if kind == "dir" else held) for path, kind, mode, held in context)
 
 
@@ -75,16 +80,12 @@ def test_the_format_of_a_context_digest_is_the_documented_one(tmp_path: Path) ->
 
 
 @given(contexts(), contexts())
-def test_two_contexts_have_one_digest_exactly_if_they_mean_the_same(
-    one: list[tuple[bytes, str, int, bytes]], other: list[tuple[bytes, str, int, bytes]]
-) -> None:
+def test_two_contexts_have_one_digest_exactly_if_they_mean_the_same(one: Context, other: Context) -> None:
     assert (digest_of(one) == digest_of(other)) == (meaning(one) == meaning(other))
 
 
 @given(contexts(), st.randoms(use_true_random=False))
-def test_order_place_and_times_do_not_change_a_digest(
-    context: list[tuple[bytes, str, int, bytes]], chance: random.Random
-) -> None:
+def test_order_place_and_times_do_not_change_a_digest(context: Context, chance: random.Random) -> None:
     with entries_on_disk(context) as entries:
         for entry in entries:
             if entry.kind == "file":
@@ -94,9 +95,7 @@ def test_order_place_and_times_do_not_change_a_digest(
 
 
 @given(contexts(), st.data())
-def test_every_change_of_one_entry_changes_the_digest(
-    context: list[tuple[bytes, str, int, bytes]], data: st.DataObject
-) -> None:
+def test_every_change_of_one_entry_changes_the_digest(context: Context, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(context) - 1))
     path, kind, mode, held = context[at]
     changed = data.draw(
@@ -104,7 +103,7 @@ def test_every_change_of_one_entry_changes_the_digest(
             NAMES.filter(lambda name: name not in {other[0] for other in context}).map(
                 lambda name: (name, kind, mode, held)
             ),
-            st.sampled_from(sorted({"file", "dir", "link"} - {kind})).map(lambda other: (path, other, mode, held)),
+            KINDS.filter(lambda other: other != kind).map(lambda other: (path, other, mode, held)),
             MODES.filter(lambda other: other != mode).map(lambda other: (path, kind, other, held)),
             st.binary().filter(lambda other: other != held).map(lambda other: (path, "file", mode, other)),
             st.binary().filter(lambda other: other != held).map(lambda other: (path, "link", mode, other)),
@@ -114,9 +113,7 @@ def test_every_change_of_one_entry_changes_the_digest(
 
 
 @given(contexts(), st.data())
-def test_leaving_an_entry_out_changes_the_digest(
-    context: list[tuple[bytes, str, int, bytes]], data: st.DataObject
-) -> None:
+def test_leaving_an_entry_out_changes_the_digest(context: Context, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(context) - 1))
     assert digest_of(context[:at] + context[at + 1 :]) != digest_of(context)
 
@@ -146,7 +143,7 @@ def test_a_file_that_changes_while_it_is_read_is_an_error_that_says_so(
     file.write_bytes(bytes(size))
     os.utime(file, (0, 0))
 
-    def meddling_blake3(*args: bytes, **options: int) -> blake3:
+    def meddling_blake3(*args: Any, **options: Any) -> blake3:
         with file.open("r+b") as other:
             if change == "grow":
                 other.seek(0, os.SEEK_END)
