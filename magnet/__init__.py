@@ -7,6 +7,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from magnet.body import T as T
     from magnet.buildfile import Namespace as Namespace
     from magnet.buildfile import target as target
     from magnet.envs import env as env
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from magnet.model import Image as Image
     from magnet.model import Mount as Mount
     from magnet.parameters import Parameter as Parameter
-    from magnet.body import T as T
 
 _HOMES = {
     "Copy": "model",

@@ -16,6 +16,7 @@ import click
 import magnet
 from magnet import buildfile, parameters, project
 from magnet.backends import BACKENDS
+from magnet.body import Session
 from magnet.buildfile import Buildfile, Call
 from magnet.errors import ContainerFailed, EngineError, MagnetError, UsageError
 from magnet.logs import LogFiles, make_log_directory
@@ -23,7 +24,6 @@ from magnet.process import Children
 from magnet.progress.consumer import Consumer
 from magnet.progress.display import Display, DryRun, Plain, Tty
 from magnet.running import Failure, Run
-from magnet.body import Session
 from magnet.workspace import Workspace, prepare_build_directory
 
 INTERRUPTED = 130

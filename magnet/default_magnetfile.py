@@ -99,7 +99,7 @@ def context(
     image = t.build(
         directory,
         file=file or None,
-        context=[_narrow(t, directory, file, stage, _pairs(build_arg))],
+        context=_narrow(t, directory, file, stage, _pairs(build_arg)),
         tags=tag,
         build_args=_pairs(build_arg),
         stage=stage or None,
@@ -195,19 +195,18 @@ def _pull_policy(word: str) -> str:
     return {"true": "always", "false": "missing"}.get(word.lower(), word)
 
 
-def _narrow(t: T, directory: str, file: str, stage: str, build_args: dict[str, str]) -> Copy:
+def _narrow(t: T, directory: str, file: str, stage: str, build_args: dict[str, str]) -> list[Copy]:
     """The files of a directory that its Dockerfile copies; all that are not ignored where that cannot be known."""
     root = Path(t.project.root, directory)
     path = Path(t.project.root, file) if file else dockerfiles.find(root)
     sources = dockerfiles.parse(path).sources(stage or None, build_args)
     ignore = contexts.find_ignore_file(root, path)
-    return Copy(
-        directory,
-        "/",
-        # Sources are names, not patterns.
-        include=tuple(re.sub(r"([*?\[\]\\])", r"\\\1", source) for source in sources or ()),
-        exclude=contexts.read_ignore_file(ignore) if ignore else (),
-    )
+    ignored = contexts.read_ignore_file(ignore) if ignore else ()
+    if sources is None or dockerfiles.EVERYTHING in sources:
+        return [Copy(directory, exclude=ignored)]
+    # Sources are names, not patterns: neither their first letter nor any other means more than itself.
+    names = ["./" + re.sub(r"([*?\[\]\\])", r"\\\1", source) for source in sources]
+    return [Copy(directory, include=names, exclude=ignored)] if names else []
 
 
 def _volumes(words: Iterable[str]) -> tuple[list[Mount], list[str]]:

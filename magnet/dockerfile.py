@@ -135,7 +135,7 @@ def find(directory: Path) -> Path:
             return directory / name
     raise MagnetfileError(
         f"there is no {' or '.join(NAMES)} in `{directory}`",
-        hint="name another file with `dockerfile=` in the magnetfile, or with `-f` on the command line",
+        hint="name another file with `file=` in the magnetfile, or with `-f` on the command line",
     )
 
 

@@ -1,6 +1,6 @@
 """The values that travel between the rooms: requests, results and settings, all frozen."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -28,8 +28,8 @@ class Command:
 
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=lambda: EMPTY)
-    # A podman that is told to stop leaves its build step running and its containers behind; it
-    # cleans up by itself when the step is what ends (shared by podman 4.3 and 5.4).
+    # Podman and buildah leave working containers behind when they are told to stop while they build, and podman its
+    # step, too; they clean up by themselves when the step is what ends.
     stop_steps_first: bool = False
 
 
@@ -69,8 +69,8 @@ class Copy:
 
     source: str | Path
     target: str = "/"
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
+    include: str | Sequence[str] = ()
+    exclude: str | Sequence[str] = ()
 
     def __post_init__(self) -> None:
         for name in ("include", "exclude"):

@@ -42,7 +42,7 @@ def prepare(recipe: Recipe, root: Path, backend: Backend, shell: Shell, scratch:
     directory = _directory(root, recipe.directory)
     file = _dockerfile(root, directory, recipe.file)
     parsed = dockerfile.parse(file)
-    stage = parsed.stage(recipe.stage)
+    parsed.stage(recipe.stage)  # must exist
     _fetch_bases(recipe, parsed, backend, shell)
     context, dockerfile_given, ignorefile = _context(recipe, root, directory, file, backend, shell, scratch)
     return BuildRequest(
@@ -52,7 +52,7 @@ def prepare(recipe: Recipe, root: Path, backend: Backend, shell: Shell, scratch:
         iidfile=scratch / "iid",
         tags=recipe.tags,
         build_args=recipe.build_args,
-        stage=None if recipe.stage is None else stage.name or recipe.stage,
+        stage=None if recipe.stage is None else parsed.target(recipe.stage),
         no_cache=recipe.no_cache,
         labels=recipe.labels,
         platform=recipe.platform,

@@ -356,10 +356,13 @@ def _descendants(pid: int) -> set[int]:
 
 
 def _kill_steps(pid: int) -> None:
-    """Kill what runs in containers below a process: what is in another pid namespace than magnet is."""
-    with suppress(OSError):
-        ours = os.readlink("/proc/self/ns/pid")
-        for descendant in _descendants(pid):
-            with suppress(OSError):
-                if os.readlink(f"/proc/{descendant}/ns/pid") != ours:
-                    _signal(descendant, signal.SIGKILL)
+    """Kill what runs in containers below a process: what has other pids, or another root, than magnet has."""
+    ours = _place("self")
+    for descendant in _descendants(pid):
+        with suppress(OSError):
+            if _place(descendant) != ours:
+                _signal(descendant, signal.SIGKILL)
+
+
+def _place(pid: int | str) -> tuple[str, str]:
+    return os.readlink(f"/proc/{pid}/ns/pid"), os.readlink(f"/proc/{pid}/root")

@@ -8,11 +8,11 @@ from typing import Any
 
 from blake3 import blake3
 
+from magnet.body import Session, T
 from magnet.buildfile import Call, as_call, user_frames
 from magnet.errors import Canceled, MagnetError, NeedFailed
 from magnet.events import SolveStatus, Vertex
 from magnet.scheduler import Scheduler
-from magnet.body import Session, T
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,8 @@ class Buildah(Backend):
     def build_command(self, request: BuildRequest) -> Command:
         """`buildah build`, with the layer cache that it leaves off, and without the newer base that it would pull."""
         arguments = (*build_arguments(request), *ignore_arguments(request), str(request.context))
-        return self._command("build", "--layers", "--pull=false", "--format=docker", *arguments)
+        argv = ("buildah", "build", "--layers", "--force-rm", "--pull=false", "--format=docker", *arguments)
+        return Command(argv, stop_steps_first=True)
 
     def run_plan(self, request: RunRequest, image: Image, container: str) -> RunPlan:
         """`buildah from`, `buildah run` and `buildah rm`."""
@@ -140,9 +141,9 @@ class Buildah(Backend):
         """The program's exit code; buildah ends with 1 where others end with 126 and 127."""
         last = done.tail[-1] if done.tail else ""
         said = "\n".join(done.tail[-4:])
-        if done.returncode != 0 and "executable file not found" in said:
+        if done.returncode == 1 and re.search(r"executable file not found|exec.*no such file or directory", said):
             return 127
-        if done.returncode != 0 and re.search(r"exec.*permission denied", said):
+        if done.returncode == 1 and re.search(r"exec.*permission denied", said):
             return 126
         if done.returncode != 0 and last.startswith("Error: ") and not re.search(r"exit status \d+$", last):
             return None

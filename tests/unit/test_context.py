@@ -598,7 +598,8 @@ def test_directories_get_their_modes_and_can_still_be_removed() -> None:
         entries = [
             Entry(b"a", "dir", 0o555),
             Entry(b"a/b", "dir", 0o000),
-            Entry(b"a/b/link", "link", 0o777, os.fsencode(root), b"/etc"),
+            Entry(b"a/b/c", "dir", 0o755),
+            Entry(b"a/b/c/link", "link", 0o777, os.fsencode(root), b"/etc"),
         ]
         stage(entries, root / "staged")
         assert stat.S_IMODE((root / "staged").stat().st_mode) == 0o755

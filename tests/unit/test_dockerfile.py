@@ -57,9 +57,7 @@ def test_a_directory_without_a_dockerfile_is_an_error_that_says_what_to_do(tmp_p
     with pytest.raises(MagnetfileError) as caught:
         find(tmp_path)
     assert caught.value.message == f"there is no Dockerfile or Containerfile in `{tmp_path}`"
-    assert (
-        caught.value.hint == "name another file with `dockerfile=` in the magnetfile, or with `-f` on the command line"
-    )
+    assert caught.value.hint == "name another file with `file=` in the magnetfile, or with `-f` on the command line"
 
 
 def test_stages_have_names_bases_and_instructions(file: Path) -> None:
@@ -175,6 +173,11 @@ def test_a_stage_needs_what_it_starts_from_copies_from_and_mounts(file: Path) ->
 def test_only_a_stage_that_is_there_already_can_be_started_from(file: Path) -> None:
     parsed = read(file, "FROM later AS first\nFROM alpine AS later\nFROM first\n")
     assert (needed(parsed), parsed.bases()) == (["first", "2"], ("later",))
+
+
+def test_a_number_after_from_is_the_name_of_an_image(file: Path) -> None:
+    parsed = read(file, "FROM a\nFROM 0\n")
+    assert (needed(parsed), parsed.bases()) == (["1"], ("0",))
 
 
 def test_a_base_can_be_a_stage_whose_name_is_a_build_arg(file: Path) -> None:
@@ -366,8 +369,9 @@ def test_variables_in_sources_are_expanded_in_the_order_of_the_dockerfile(
     assert read(file, "\n".join(["FROM alpine", *lines])).sources(None, {"GIVEN": "given"}, ARM) == expected
 
 
-def test_nothing_is_unknown_where_there_is_no_base_image(file: Path) -> None:
+def test_no_variable_comes_from_a_base_image_where_there_is_none(file: Path) -> None:
     assert sources(file, "COPY a$UNKNOWN ${UNKNOWN:-x} /", base="scratch") == ("a", "x")
+    assert sources(file, "ENV A=x", "ARG A=y", "COPY $A /", base="scratch") is None
 
 
 def test_an_argument_from_before_the_first_from_counts_where_a_stage_asks_for_it(file: Path) -> None:
