@@ -11,6 +11,11 @@ def main() -> int:
 
         print(f"magnet {__version__}")
         return 0
+    if words in (["--help"], ["-h"]):
+        # What click would print, in a file: a test holds the two together.
+        with open(__file__.replace("__main__.py", "help.txt"), encoding="utf-8") as text:
+            print(text.read(), end="")
+        return 0
     import os
 
     from magnet.cli import main as run

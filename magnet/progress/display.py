@@ -1,5 +1,6 @@
 """Displays: something that follows a run and draws it. A display is used from one thread."""
 
+from collections.abc import Container
 from typing import Protocol, TextIO
 
 from magnet.events import Clock, Sink, SolveStatus, Vertex, VertexLog
@@ -28,6 +29,7 @@ class Plain:
         self._trace = Trace()
         self._numbers: dict[str, int] = {}
         self._suspended: set[str] = set()
+        self._seen: set[str] = set()
         self._held: list[str] = []
 
     def update(self, status: SolveStatus) -> None:
@@ -45,6 +47,7 @@ class Plain:
     def suspend(self, vertex: str) -> None:
         """Hold back what other vertexes print; this one's output is seen already."""
         self._suspended.add(vertex)
+        self._seen.add(vertex)
 
     def resume(self, vertex: str) -> None:
         """Print what was held back."""
@@ -56,7 +59,7 @@ class Plain:
 
     def done(self) -> None:
         """Print the summary, and the last lines of what failed."""
-        print_end(self._trace, self._out, self._clock(), PLAIN_WIDTH)
+        print_end(self._trace, self._seen, self._out, self._clock(), PLAIN_WIDTH)
 
     def _vertex(self, vertex: Vertex) -> None:
         number = self._numbers.get(vertex.digest)
@@ -94,6 +97,7 @@ class Tty:
         self._live_type = Live
         self._live: Live | None = None
         self._suspended: set[str] = set()
+        self._seen: set[str] = set()
 
     def update(self, status: SolveStatus) -> None:
         """Take in what is new; `refresh` draws it."""
@@ -114,6 +118,7 @@ class Tty:
     def suspend(self, vertex: str) -> None:
         """Take the board off the terminal."""
         self._suspended.add(vertex)
+        self._seen.add(vertex)
         self._stop()
 
     def resume(self, vertex: str) -> None:
@@ -123,7 +128,7 @@ class Tty:
     def done(self) -> None:
         """Put the summary in place of the board."""
         self._stop()
-        print_end(self._trace, self._out, self._clock(), self._console.width)
+        print_end(self._trace, self._seen, self._out, self._clock(), self._console.width)
 
     def _stop(self) -> None:
         if self._live is not None:
@@ -162,11 +167,15 @@ class DryRun:
         """Nothing: a script has no summary."""
 
 
-def print_end(trace: Trace, out: TextIO, now: int, width: int) -> None:
-    """Print the summary of a run that has ended, then the last lines of what failed in it."""
+def print_end(trace: Trace, seen: Container[str], out: TextIO, now: int, width: int) -> None:
+    """Print the summary of a run that has ended, then the last lines of what failed in it.
+
+    Left out is a vertex whose output went straight to the terminal: it was `seen` there.
+    """
     text = summary(trace, now, width) if trace.vertexes else []
     for vertex in trace.failed:
-        text += failure(vertex, trace)
+        if vertex.digest not in seen:
+            text += failure(vertex, trace)
     for line in text:
         print(line, file=out)
     out.flush()
