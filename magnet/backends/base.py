@@ -31,6 +31,7 @@ from magnet.process import Completed, Shell, Write, ask
 DETAIL_LINES = 8
 """How many of an engine's last lines an error shows."""
 
+_NO_PROGRAM = re.compile(r"exec(utable)?\b.*(not found|no such file|permission denied|exec format)", re.IGNORECASE)
 _IMAGE_ID = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
 
 
@@ -149,9 +150,12 @@ class Backend(ABC):
 
     def container_exit_code(self, done: Completed) -> int | None:
         """The exit code of the container's own program, or None where the engine itself failed."""
-        # An engine's own failures are 125, and a program may end with 125 as well: the engine's last words tell.
-        engine_spoke = any(re.match(r"(docker: |Error: |error: )", line) for line in done.tail[-3:])
-        return None if done.returncode == 125 and engine_spoke else done.returncode
+        # An engine fails with these codes, and a program may as well: the engine's last words tell. It speaks of a
+        # program that is not there, or is none, as of a failure of its own; that is the container's.
+        said = [line for line in done.tail[-3:] if re.match(r"(docker: |Error: |error: )", line)]
+        if done.returncode not in (125, 126, 127) or not said:
+            return done.returncode
+        return done.returncode if done.returncode != 125 and any(map(_NO_PROGRAM.search, said)) else None
 
     def container_write(self, write: Write) -> Write:
         """`write`, without what the engine adds to the container's own output."""
@@ -251,7 +255,8 @@ class Backend(ABC):
             if name and self.is_missing(answer):
                 return ()
             raise EngineError(f"{self.engine} cannot list its images", detail=answer.tail[-DETAIL_LINES:])
-        return self.parse_images(answer.stdout)
+        # Podman lists an image of two names twice, and both names each time.
+        return tuple(dict.fromkeys(self.parse_images(answer.stdout)))
 
     def tag(self, reference: str, names: Iterable[str], shell: Shell) -> None:
         """Give an image more names."""
