@@ -9,10 +9,9 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from magnet.backends import choose
-from magnet.backends.base import Backend
 from magnet.backends.options import BUILD_OPTIONS, MOUNT_OPTIONS, RUN_OPTIONS, parse_options
 from magnet.buildfile import Call, Needed, Target
 from magnet.errors import CommandFailed, ContainerFailed, MagnetfileError
@@ -31,10 +30,12 @@ from magnet.model import (
     RunRequest,
     RunResult,
 )
-from magnet.preparation import Recipe, prepare
 from magnet.process import Children, Shell, Write, render, render_script
-from magnet.scheduler import Scheduler
-from magnet.workspace import Workspace
+
+if TYPE_CHECKING:
+    from magnet.backends.base import Backend
+    from magnet.scheduler import Scheduler
+    from magnet.workspace import Workspace
 
 R1 = TypeVar("R1")
 R2 = TypeVar("R2")
@@ -49,7 +50,7 @@ class Session:
     """What all targets of one run share. The backend is probed when the first target asks for an engine."""
 
     project: Project
-    workspace: Workspace
+    workspace: "Workspace"
     children: Children
     emit: Emit
     clock: Clock
@@ -57,10 +58,10 @@ class Session:
     terminal: Callable[[str], AbstractContextManager[object]]
     backend_name: str | None = None
     dry_run: bool = False
-    _backend: Backend | None = None
+    _backend: "Backend | None" = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def backend(self) -> Backend:
+    def backend(self) -> "Backend":
         """The backend of this run."""
         with self._lock:
             if self._backend is None:
@@ -80,7 +81,7 @@ class T:
     print, goes into the target's log and display.
     """
 
-    def __init__(self, call: Call[Any], vertex: Vertex, session: Session, scheduler: Scheduler) -> None:
+    def __init__(self, call: Call[Any], vertex: Vertex, session: Session, scheduler: "Scheduler") -> None:
         self._call = call
         self._vertex = vertex
         self._session = session
@@ -98,7 +99,7 @@ class T:
         return self._session.project
 
     @property
-    def backend(self) -> Backend:
+    def backend(self) -> "Backend":
         """The backend that runs this target's builds and containers."""
         return self._session.backend()
 
@@ -165,6 +166,8 @@ class T:
         `--target`. `options` are further options of the engine in the spelling that docker and podman share, such
         as `--network=none`. Raises CommandFailed when the build fails, EngineError when the engine cannot do it.
         """
+        from magnet.preparation import Recipe, prepare  # a run that builds nothing does without
+
         recipe = Recipe(
             directory=directory,
             file=file,

@@ -1,7 +1,6 @@
 """The command line: parse, wire the rooms together, report, exit."""
 
 import os
-import secrets
 import signal
 import sys
 import time
@@ -9,22 +8,19 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 import magnet
-from magnet import buildfile, parameters, project
-from magnet.backends import BACKENDS
-from magnet.body import Session
+from magnet import buildfile, parameters
+from magnet.backends import BACKENDS, choose
 from magnet.buildfile import Buildfile, Call
 from magnet.errors import ContainerFailed, EngineError, MagnetError, UsageError
-from magnet.logs import LogFiles, make_log_directory
-from magnet.process import Children
-from magnet.progress.consumer import Consumer
-from magnet.progress.display import Display, DryRun, Plain, Tty
-from magnet.running import Failure, Run
-from magnet.workspace import Workspace, prepare_build_directory
+
+if TYPE_CHECKING:
+    from magnet.progress.display import Display
+    from magnet.running import Failure, Run
 
 INTERRUPTED = 130
 
@@ -202,9 +198,19 @@ def _print_columns(rows: Sequence[tuple[str, str]]) -> None:
 
 def _execute(calls: list[Call[Any]], loaded: Buildfile, settings: Settings, environ: Mapping[str, str]) -> int:
     """Run the calls between the header and the summary, and report what failed."""
+    # Imported here: what only asks for the list of targets does not wait for it.
+    from magnet import project
+    from magnet.body import Session
+    from magnet.logs import LogFiles, make_log_directory
+    from magnet.process import Children
+    from magnet.progress.consumer import Consumer
+    from magnet.progress.display import DryRun
+    from magnet.running import Run
+    from magnet.workspace import Workspace, prepare_build_directory
+
     stored = project.read_settings(loaded.root)
     described = project.describe(loaded.root, stored.name)
-    run_id = f"magnet-{time.strftime('%Y%m%d%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
+    run_id = f"magnet-{time.strftime('%Y%m%d%H%M%S', time.gmtime())}-{os.urandom(4).hex()}"
     cache = loaded.root / "_build" / "magnet" / described.name
     display: Display
     sinks: list[LogFiles] = []
@@ -237,7 +243,9 @@ def _execute(calls: list[Call[Any]], loaded: Buildfile, settings: Settings, envi
     return _outcome(run.failures, calls, interrupted=interrupted)
 
 
-def _display(progress: str) -> Display:
+def _display(progress: str) -> "Display":
+    from magnet.progress.display import Plain, Tty
+
     if progress == "tty" or (progress == "auto" and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"):
         return Tty(sys.stderr, time.time_ns)
     return Plain(sys.stderr, time.time_ns)
@@ -250,7 +258,7 @@ def _print_header(logs: Path, version: str, cache: Path) -> None:
     print(f"Cache:   {os.path.relpath(cache)}", file=sys.stderr)
 
 
-def _until_done(run: Run, calls: list[Call[Any]]) -> bool:
+def _until_done(run: "Run", calls: list[Call[Any]]) -> bool:
     """Run to the end, or to an interrupt: then stop everything, and return True."""
 
     def interrupt(number: int, frame: object) -> None:
@@ -275,12 +283,11 @@ def _until_done(run: Run, calls: list[Call[Any]]) -> bool:
 
 def _remove_containers(backend: str, run_id: str) -> None:
     """Remove the containers of a run that was killed, where its engine still answers."""
-    with suppress(EngineError, KeyError):
-        engine = BACKENDS[backend]
-        engine(engine.probe()).remove_containers(run_id)
+    with suppress(EngineError):
+        choose(backend).remove_containers(run_id)
 
 
-def _outcome(failures: Sequence[Failure], calls: Sequence[Call[Any]], *, interrupted: bool) -> int:
+def _outcome(failures: Sequence["Failure"], calls: Sequence[Call[Any]], *, interrupted: bool) -> int:
     """Report the failures; the exit code is that of the first, or that of a lone target's container."""
     for failure in failures:
         report(failure.error, sys.stderr, f"target `{failure.call.name}`: ")

@@ -1,26 +1,29 @@
 """The table of backends, and the choice of one."""
 
-from magnet.backends.base import Backend
-from magnet.backends.buildah import Buildah
-from magnet.backends.docker import Docker
-from magnet.backends.podman import Podman
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from magnet.errors import EngineError, UsageError, did_you_mean
 
-BACKENDS: dict[str, type[Backend]] = {backend.name: backend for backend in (Docker, Podman, Buildah)}
-"""Every backend, in the order in which they are tried."""
+if TYPE_CHECKING:
+    from magnet.backends.base import Backend
+
+BACKENDS = {
+    "docker": "magnet.backends.docker:Docker",
+    "podman": "magnet.backends.podman:Podman",
+    "buildah": "magnet.backends.buildah:Buildah",
+}
+"""Where every backend is, by name, in the order in which they are tried. One is imported when it is tried."""
 
 
-def choose(name: str | None) -> Backend:
+def choose(name: str | None) -> "Backend":
     """The backend of that name, or the first whose probe finds an engine; EngineError with all reasons if none does."""
     if name is not None:
-        if name not in BACKENDS:
-            hint = did_you_mean(name, BACKENDS) or f"known are: {', '.join(BACKENDS)}"
-            raise UsageError(f"there is no backend `{name}`", hint=hint)
-        return BACKENDS[name](BACKENDS[name].probe())
+        return _probed(name)
     reasons = []
-    for backend in BACKENDS.values():
+    for known in BACKENDS:
         try:
-            return backend(backend.probe())
+            return _probed(known)
         except EngineError as error:
             reasons.append("; ".join((error.message, *error.detail)))
     raise EngineError(
@@ -28,3 +31,12 @@ def choose(name: str | None) -> Backend:
         detail=reasons,
         hint="install one: `apt-get install podman`, `dnf install podman`, or https://docs.docker.com/engine/install",
     )
+
+
+def _probed(name: str) -> "Backend":
+    if name not in BACKENDS:
+        hint = did_you_mean(name, BACKENDS) or f"known are: {', '.join(BACKENDS)}"
+        raise UsageError(f"there is no backend `{name}`", hint=hint)
+    module, _, attribute = BACKENDS[name].partition(":")
+    backend: type[Backend] = getattr(import_module(module), attribute)
+    return backend(backend.probe())
