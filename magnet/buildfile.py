@@ -222,7 +222,9 @@ class Buildfile:
         """The target of that name or alias; an underscore is as good as a dash."""
         found = self.names.get(name) or self.names.get(name.replace("_", "-"))
         if found is None:
-            hint = did_you_mean(name, self.names) or "`magnet --list` shows the targets"
+            inside = [f"`{known}`" for known in self.names if known.rpartition(":")[2] == name]
+            hint = f"did you mean {' or '.join(inside)}?" if inside else did_you_mean(name, self.names)
+            hint = hint or "`magnet --list` shows the targets"
             raise UsageError(f"there is no target `{name}` in {self.path.name}", hint=hint)
         return found
 

@@ -14,7 +14,7 @@ import click
 
 import magnet
 from magnet import buildfile, parameters
-from magnet.backends import BACKENDS, choose
+from magnet.backends import BACKENDS, check_name, choose
 from magnet.buildfile import Buildfile, Call
 from magnet.errors import ContainerFailed, EngineError, MagnetError, UsageError
 
@@ -132,7 +132,8 @@ def _run(settings: Settings, environ: Mapping[str, str]) -> int:
     if settings.list_targets:
         _list(loaded)
         return 0
-    calls = parameters.parse_calls(settings.words, _finder(loaded))
+    own = [name for option in make_command().params for name in option.opts if name.startswith("-")]
+    calls = parameters.parse_calls(settings.words, _finder(loaded), own)
     if not calls and loaded.default is None:
         _list(loaded)
         return 0
@@ -209,6 +210,9 @@ def _execute(calls: list[Call[Any]], loaded: Buildfile, settings: Settings, envi
     from magnet.workspace import Workspace, prepare_build_directory
 
     stored = project.read_settings(loaded.root)
+    backend_name = settings.backend or environ.get("MAGNET_BACKEND") or stored.backend
+    if backend_name:
+        check_name(backend_name)
     described = project.describe(loaded.root, stored.name)
     run_id = f"magnet-{time.strftime('%Y%m%d%H%M%S', time.gmtime())}-{os.urandom(4).hex()}"
     cache = loaded.root / "_build" / "magnet" / described.name
@@ -230,7 +234,7 @@ def _execute(calls: list[Call[Any]], loaded: Buildfile, settings: Settings, envi
         clock=time.time_ns,
         environ=environ,
         terminal=consumer.terminal,
-        backend_name=settings.backend or environ.get("MAGNET_BACKEND") or stored.backend,
+        backend_name=backend_name,
         dry_run=settings.dry_run,
     )
     run = Run(session, loaded.path, jobs=1 if settings.dry_run else settings.jobs, keep_going=settings.keep_going)

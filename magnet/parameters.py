@@ -17,7 +17,7 @@ help and other names.
 import enum
 import inspect
 import types
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -65,10 +65,10 @@ class EngineOptions:
 _ENGINE_PREFIX = "engine_option_"
 
 
-def parse_calls(words: Sequence[str], find: Any) -> list[Call[Any]]:
+def parse_calls(words: Sequence[str], find: Any, outer: Collection[str] = ()) -> list[Call[Any]]:
     """The calls that the words of a command line name: a target, its options and arguments, the next target, ...
 
-    `find` gives the target of a name. What is left when a target has its arguments begins the next one; a target with
+    `find` gives the target of a name; `outer` are options that stand before all targets. What is left when a target has its arguments begins the next one; a target with
     `*names` takes all there is. Raises UsageError for a word that does not fit, and click's Exit after `--help`.
     """
     calls = []
@@ -77,7 +77,7 @@ def parse_calls(words: Sequence[str], find: Any) -> list[Call[Any]]:
         target: Target[..., Any] = find(rest[0])
         command = make_command(target)
         own, rest = _split(rest[1:], command)
-        calls.append(_call(target, command, own))
+        calls.append(_call(target, command, own, outer))
     return calls
 
 
@@ -249,12 +249,12 @@ def _values_after(word: str, options: dict[str, click.Option]) -> int:
     return 0
 
 
-def _call(target: Target[..., Any], command: click.Command, words: list[str]) -> Call[Any]:
+def _call(target: Target[..., Any], command: click.Command, words: list[str], outer: Collection[str]) -> Call[Any]:
     try:
         with command.make_context(f"magnet {target.name}", words) as context:
             values = context.params
     except click.UsageError as error:
-        raise usage_error(error, f"target `{target.name}`: ") from error
+        raise usage_error(error, f"target `{target.name}`: ", outer) from error
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
     for parameter in target.signature.parameters.values():
@@ -279,12 +279,14 @@ def _engine_words(command: click.Command, values: dict[str, Any]) -> tuple[str, 
     return tuple(words)
 
 
-def usage_error(error: click.UsageError, prefix: str = "") -> UsageError:
+def usage_error(error: click.UsageError, prefix: str = "", outer: Collection[str] = ()) -> UsageError:
     """What click says of a command line, as an error of magnet's."""
     message = error.format_message().rstrip(".")
     hint = None
     if isinstance(error, click.NoSuchOption):
         message = f"there is no option `{error.option_name}`"
+        if error.option_name in outer:
+            return UsageError(prefix + message, hint=f"`{error.option_name}` is magnet's own: put it before the target")
         near = [f"`{name}`" for name in error.possibilities or ()]
         hint = f"did you mean {' or '.join(near)}?" if near else None
     program = error.ctx.command_path if error.ctx else "magnet"

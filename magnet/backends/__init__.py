@@ -33,10 +33,15 @@ def choose(name: str | None) -> "Backend":
     )
 
 
-def _probed(name: str) -> "Backend":
+def check_name(name: str) -> None:
+    """Raise UsageError where no backend is called `name`."""
     if name not in BACKENDS:
         hint = did_you_mean(name, BACKENDS) or f"known are: {', '.join(BACKENDS)}"
         raise UsageError(f"there is no backend `{name}`", hint=hint)
+
+
+def _probed(name: str) -> "Backend":
+    check_name(name)
     module, _, attribute = BACKENDS[name].partition(":")
     backend: type[Backend] = getattr(import_module(module), attribute)
     return backend(backend.probe())

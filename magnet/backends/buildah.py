@@ -141,13 +141,12 @@ class Buildah(Backend):
         """The program's exit code; buildah ends with 1 where others end with 126 and 127."""
         last = done.tail[-1] if done.tail else ""
         said = "\n".join(done.tail[-4:])
-        if done.returncode == 1 and re.search(r"executable file not found|exec.*no such file or directory", said):
+        if done.returncode == 1 and re.search(r"executable file .*not found|exec.*no such file or directory", said):
             return 127
         if done.returncode == 1 and re.search(r"exec.*permission denied", said):
             return 126
-        if done.returncode != 0 and last.startswith("Error: ") and not re.search(r"exit status \d+$", last):
-            return None
-        return done.returncode
+        is_its_own = last.startswith("Error: ") and not re.search(r"exit status \d+$", last)
+        return None if done.returncode != 0 and (is_its_own or "error running container: " in said) else done.returncode
 
     def container_write(self, write: Write) -> Write:
         """`write` without `Error: while running runtime: exit status 7`, which buildah adds to stderr."""

@@ -170,11 +170,11 @@ class DryRun:
 def print_end(trace: Trace, seen: Container[str], out: TextIO, now: int, width: int) -> None:
     """Print the summary of a run that has ended, then the last lines of what failed in it.
 
-    Left out is a vertex whose output went straight to the terminal: it was `seen` there.
+    Left out is a vertex that printed nothing, and one whose output went straight to the terminal: it was `seen` there.
     """
     text = summary(trace, now, width) if trace.vertexes else []
     for vertex in trace.failed:
-        if vertex.digest not in seen:
+        if vertex.digest not in seen and vertex.digest in trace.tails:
             text += failure(vertex, trace)
     for line in text:
         print(line, file=out)
