@@ -68,8 +68,9 @@ _ENGINE_PREFIX = "engine_option_"
 def parse_calls(words: Sequence[str], find: Any, outer: Collection[str] = ()) -> list[Call[Any]]:
     """The calls that the words of a command line name: a target, its options and arguments, the next target, ...
 
-    `find` gives the target of a name; `outer` are options that stand before all targets. What is left when a target has its arguments begins the next one; a target with
-    `*names` takes all there is. Raises UsageError for a word that does not fit, and click's Exit after `--help`.
+    `find` gives the target of a name; `outer` are options that stand before all targets. What is left when a target
+    has its arguments begins the next one; a target with `*names` takes all there is. Raises UsageError for a word that
+    does not fit, and click's Exit after `--help`.
     """
     calls = []
     rest = list(words)
