@@ -177,12 +177,15 @@ class Children:
         for child in children:
             if not child.steps_first:
                 _signal_group(child.pid, signal.SIGTERM)
-        while any(child.is_alive() for child in children) and time.monotonic() < deadline:
+        while any(child.is_alive() for child in children) and (now := time.monotonic()) < deadline:
             for child in children:
                 if child.is_alive():
                     families[child.pid] |= _descendants(child.pid)
                     if child.steps_first:
                         _kill_steps(child.pid)
+                    if child.steps_first and now > deadline - STOP_GRACE / 2:
+                        # It is between steps, or in a long one of its own, such as a COPY.
+                        _signal_group(child.pid, signal.SIGTERM)
             time.sleep(0.05)
         for child in children:
             if child.is_alive():
@@ -357,12 +360,21 @@ def _descendants(pid: int) -> set[int]:
 
 def _kill_steps(pid: int) -> None:
     """Kill what runs in containers below a process: what has other pids, or another root, than magnet has."""
-    ours = _place("self")
     for descendant in _descendants(pid):
-        with suppress(OSError):
-            if _place(descendant) != ours:
-                _signal(descendant, signal.SIGKILL)
+        if _pid_namespaces(descendant) > _pid_namespaces("self") or _root(descendant) not in (None, _root("self")):
+            _signal(descendant, signal.SIGKILL)
 
 
-def _place(pid: int | str) -> tuple[str, str]:
-    return os.readlink(f"/proc/{pid}/ns/pid"), os.readlink(f"/proc/{pid}/root")
+def _pid_namespaces(pid: int | str) -> int:
+    """In how many pid namespaces a process has a number: one more than magnet's in a container below it."""
+    # Unlike /proc/PID/ns, this may be read of a process in another user namespace.
+    with suppress(OSError), open(f"/proc/{pid}/status", "rb") as file:
+        return next((len(line.split()) - 1 for line in file if line.startswith(b"NSpid:")), 0)
+    return 0
+
+
+def _root(pid: int | str) -> str | None:
+    """The root directory of a process, which is another one where a step runs without an OCI runtime."""
+    with suppress(OSError):
+        return os.readlink(f"/proc/{pid}/root")
+    return None

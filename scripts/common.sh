@@ -18,10 +18,17 @@ as_root() {
 install_packages() { # install_packages PACKAGE...
     command -v apt-get >/dev/null || fail "missing here: $*" "install them with this system's package manager"
     printf 'Installing %s\n' "$*" >&2
+    log=$(mktemp)
     # The lists may be older than the mirror, or may never have been fetched.
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >&2 </dev/null ||
-        { as_root apt-get update -qq >&2 && as_root env DEBIAN_FRONTEND=noninteractive \
-            apt-get install -qq -y --no-install-recommends "$@" >&2 </dev/null; }
+    if ! apt_install "$@" >"$log" 2>&1 && ! { as_root apt-get update -qq && apt_install "$@"; } >"$log" 2>&1; then
+        tail -n 20 "$log" >&2
+        fail "apt-get could not install $*" "see above; install them, and start again"
+    fi
+    rm -f "$log"
+}
+
+apt_install() {
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" </dev/null
 }
 
 can_make_venv() { # can_make_venv PYTHON

@@ -344,12 +344,7 @@ class Backend(ABC):
         return image
 
     def _needed_build_features(self, request: BuildRequest) -> Mapping[str, str]:
-        needed = {}
-        if Option("--network", "none") in request.options:
-            needed["build-network-none"] = "build with `--network=none`: its steps would see this machine's network"
-        if request.platform:
-            needed["platform"] = "build for a chosen platform"
-        return needed
+        return {"platform": "build for a chosen platform"} if request.platform else {}
 
     def _needed_run_features(self, request: RunRequest) -> Mapping[str, str]:
         needed = {}
@@ -361,8 +356,6 @@ class Backend(ABC):
             needed["privileged"] = "run a privileged container"
         if request.read_only:
             needed["read-only"] = "run with a read-only root"
-        if request.network == "none":
-            needed["run-network-none"] = "run without a network: the container would see this machine's"
         return needed
 
     def _refuse(self, needed: Mapping[str, str]) -> None:
@@ -384,8 +377,6 @@ class Backend(ABC):
 
 
 _ELSEWHERE = {
-    "build-network-none": "use docker, podman 5 or buildah 1.33, or a rootful engine",
-    "run-network-none": "use --backend docker or --backend podman",
     "platform": "use docker with BuildKit (`docker buildx`), podman or buildah",
 }
 

@@ -18,7 +18,7 @@ from magnet.process import Completed, Write, ask
 _FROM_OPTIONS = frozenset(
     {
         "--add-host", "--cap-add", "--cap-drop", "--cgroup-parent", "--cpu-period", "--cpu-quota", "--cpu-shares",
-        "--cpuset-cpus", "--cpuset-mems", "--device", "--dns", "--dns-search", "--group-add", "--ipc", "--memory",
+        "--cpuset-cpus", "--cpuset-mems", "--device", "--dns", "--dns-search", "--ipc", "--memory",
         "--memory-swap", "--pid", "--security-opt", "--shm-size", "--ulimit", "--uts",
     }
 )  # fmt: skip
@@ -52,7 +52,7 @@ class Buildah(Backend):
             program="buildah",
             version=number,
             rootless=rootless,
-            features=_FEATURES | _network_features(number, rootless=rootless),
+            features=_FEATURES,
         )
 
     def build_command(self, request: BuildRequest) -> Command:
@@ -183,12 +183,3 @@ class Buildah(Backend):
         flags += [f"--mount={mount_value(mount, consistency=False)}" for mount in request.mounts]
         flags += [f"--env={name}={value}" for name, value in request.env.items()]
         return flags + [word for option in request.options if option.name in _RUN_OPTIONS for word in option.argv()]
-
-
-def _network_features(version: str, *, rootless: bool) -> frozenset[str]:
-    """Whether a step, and a container, that was asked for no network really has none."""
-    if not rootless:
-        return frozenset({"build-network-none", "run-network-none"})
-    # Seen: 1.28 shows this machine's interfaces in both; 1.39 only in `buildah run`.
-    major, minor = (int(part) for part in version.split(".")[:2])
-    return frozenset({"build-network-none"}) if (major, minor) >= (1, 39) else frozenset()

@@ -19,14 +19,20 @@ Builder = Literal["buildkit", "buildx", "legacy"]
 BUILDX_SINCE = 23
 """The first major version of docker's client that has no BuildKit of its own and needs the buildx plugin."""
 
-_ALL_BUT_PLATFORM = frozenset(
-    {"detach", "container-name", "privileged", "read-only", "build-network-none", "run-network-none"}
-)
+_ALL_BUT_PLATFORM = frozenset({"detach", "container-name", "privileged", "read-only"})
 
 _BUILDKIT_ENV = {"DOCKER_BUILDKIT": "1", "PROGRESS_NO_TRUNC": "1"}
 _LEGACY_ENV = {"DOCKER_BUILDKIT": "0"}
 
-_IGNORED_BY_BUILDKIT = "BuildKit ignores it"
+# What BuildKit takes without a word and without effect: always, and in daemons before _LIMITS_SINCE (seen in 20.10).
+_IGNORED = frozenset(
+    {
+        "--cpu-period", "--cpu-quota", "--cpu-shares", "--cpuset-cpus", "--cpuset-mems", "--memory", "--memory-swap",
+        "--security-opt",
+    }
+)  # fmt: skip
+_IGNORED_ONCE = frozenset({"--cgroup-parent", "--shm-size", "--ulimit"})
+_LIMITS_SINCE = 23
 
 
 class Docker(Backend):
@@ -134,13 +140,8 @@ class Docker(Backend):
         """What the builder would ignore or does not know."""
         if self.engine.builder == "legacy":
             return dict.fromkeys(("--secret", "--ssh"), "only BuildKit has it")
-        return dict.fromkeys(
-            (
-                "--cpu-period", "--cpu-quota", "--cpu-shares", "--cpuset-cpus", "--cpuset-mems", "--memory",
-                "--memory-swap", "--security-opt",
-            ),
-            _IGNORED_BY_BUILDKIT,
-        )  # fmt: skip
+        old = int(self.engine.version.split(".")[0]) < _LIMITS_SINCE
+        return dict.fromkeys(_IGNORED | _IGNORED_ONCE if old else _IGNORED, "its BuildKit ignores it")
 
     def refused_run_options(self) -> Mapping[str, str]:
         """None: the options are docker's own."""

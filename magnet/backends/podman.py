@@ -14,7 +14,7 @@ from magnet.errors import EngineError
 from magnet.model import RUN_LABEL, BuildRequest, Command, Image, ImageListing, RunRequest
 from magnet.process import ask
 
-_FEATURES = frozenset({"platform", "detach", "container-name", "privileged", "read-only", "run-network-none"})
+_FEATURES = frozenset({"platform", "detach", "container-name", "privileged", "read-only"})
 
 
 class Podman(Backend):
@@ -34,14 +34,12 @@ class Podman(Backend):
         info: Any = json.loads(answer.stdout)
         version: str = info["version"]["Version"]
         rootless = bool(info["host"]["security"]["rootless"])
-        # Rootless podman 4 gives a build step this machine's network where it was asked for none.
-        isolates = not rootless or int(version.split(".")[0]) >= 5
         return Engine(
             name=cls.name,
             program="podman",
             version=version,
             rootless=rootless,
-            features=_FEATURES | {"build-network-none"} if isolates else _FEATURES,
+            features=_FEATURES,
         )
 
     def build_command(self, request: BuildRequest) -> Command:
