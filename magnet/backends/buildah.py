@@ -180,6 +180,7 @@ class Buildah(Backend):
         flags = ["--tty"] if request.tty else []
         values = {"--user": user, "--workingdir": request.workdir, "--network": request.network}
         flags += [f"{name}={value}" for name, value in values.items() if value is not None]
-        flags += [f"--mount={mount_value(mount, consistency=False)}" for mount in request.mounts]
+        # Buildah takes a mount for read-only unless it is told otherwise, as in RUN --mount.
+        flags += [f"--mount={mount_value(mount, '' if mount.readonly else 'rw')}" for mount in request.mounts]
         flags += [f"--env={name}={value}" for name, value in request.env.items()]
         return flags + [word for option in request.options if option.name in _RUN_OPTIONS for word in option.argv()]

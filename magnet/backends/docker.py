@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, ClassVar, Literal
 
 from magnet.backends.base import Backend, Engine, RunPlan, host_user, image_id
-from magnet.backends.requests import build_arguments, mount_value, run_arguments
+from magnet.backends.requests import build_arguments, consistency, mount_value, run_arguments
 from magnet.errors import EngineError
 from magnet.model import RUN_LABEL, BuildRequest, Command, Image, ImageListing, Platform, RunRequest
 from magnet.process import Completed, ask
@@ -86,7 +86,7 @@ class Docker(Backend):
         if user == "host":
             # Root in a rootless daemon's container is the caller outside; any other uid is a subordinate one.
             user = "0:0" if self.engine.rootless else host_user()
-        mounts = [mount_value(mount, consistency=True) for mount in request.mounts]
+        mounts = [mount_value(mount, consistency(mount)) for mount in request.mounts]
         flags = run_arguments(request, user=user, mounts=mounts)
         return RunPlan(self._command("run", *flags, image.id, *(request.entrypoint or ())[1:], *request.command))
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from magnet.backends.base import Backend, Engine, RunPlan, host_user, image_id
 from magnet.backends.containers import failed_build_step, human_size, ignore_arguments, split_name
 from magnet.backends.docker import image_from_inspection
-from magnet.backends.requests import build_arguments, mount_value, run_arguments
+from magnet.backends.requests import build_arguments, consistency, mount_value, run_arguments
 from magnet.errors import EngineError
 from magnet.model import RUN_LABEL, BuildRequest, Command, Image, ImageListing, RunRequest
 from magnet.process import ask
@@ -50,7 +50,7 @@ class Podman(Backend):
     def run_plan(self, request: RunRequest, image: Image, container: str) -> RunPlan:
         """`podman run`."""
         user, namespace = _user(request.user, rootless=self.engine.rootless)
-        mounts = [mount_value(mount, consistency=True) for mount in request.mounts]
+        mounts = [mount_value(mount, consistency(mount)) for mount in request.mounts]
         flags = run_arguments(request, user=user, mounts=mounts)
         if request.read_only:
             # Podman would leave /tmp, /run and /var/tmp writable.

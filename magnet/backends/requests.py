@@ -48,17 +48,20 @@ def run_arguments(request: RunRequest, *, user: str | None, mounts: Iterable[str
     return arguments + [word for option in request.options for word in option.argv()]
 
 
-def mount_value(mount: Mount, *, consistency: bool) -> str:
-    """The value of `--mount` for a bind mount, a line of CSV as all engines read it.
+def consistency(mount: Mount) -> str:
+    """The field of `--mount` for a mount's consistency, or "" where none is asked for."""
+    return f"consistency={mount.consistency}" if mount.consistency else ""
 
-    >>> mount_value(Mount("/a,b", "/wd", readonly=True), consistency=True)
+
+def mount_value(mount: Mount, *more: str) -> str:
+    """The value of `--mount` for a bind mount, with more fields of an engine's: a line of CSV as all engines read it.
+
+    >>> mount_value(Mount("/a,b", "/wd", readonly=True))
     'type=bind,"source=/a,b",target=/wd,readonly'
     """
     fields = ["type=bind", f"source={mount.source}", f"target={mount.target}"]
-    if mount.readonly:
-        fields.append("readonly")
-    if consistency and mount.consistency:
-        fields.append(f"consistency={mount.consistency}")
+    fields += ["readonly"] if mount.readonly else []
+    fields += filter(None, more)
     line = io.StringIO()
     csv.writer(line, lineterminator="").writerow(fields)
     return line.getvalue()
