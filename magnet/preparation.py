@@ -14,6 +14,7 @@ from magnet.dockerfile import Dockerfile
 from magnet.errors import EngineError, MagnetfileError
 from magnet.model import EMPTY, BuildRequest, Copy, Option, Platform, Pull
 from magnet.process import Shell
+from magnet.staging import stage
 from magnet.workspace import BUILD_DIRECTORY
 
 
@@ -113,7 +114,7 @@ def _context(
         )
     staged = scratch / tree_digest(entries)
     if not shell.dry_run:
-        contexts.stage(entries, staged)
+        stage(entries, staged)
     if is_legacy:
         return staged, file, None
     return staged, *_ignoring((), file, backend, scratch)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from magnet.context import unstage
+from magnet.staging import unstage
 
 BUILD_DIRECTORY = "_build"
 """Where magnet writes in a project: logs, caches, the directories of runs. It is never in a context."""

@@ -16,9 +16,10 @@ from e2b_dockerfile_utils import PatternMatcher
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from magnet.context import Entry, declared, find_ignore_file, read_ignore_file, shown, stage, unstage, whole
+from magnet.context import Entry, declared, find_ignore_file, read_ignore_file, shown, whole
 from magnet.errors import MagnetError, MagnetfileError
 from magnet.model import Copy
+from magnet.staging import stage, unstage
 
 NEVER = Path("/nonexistent/_build")
 NOBODY = 65534

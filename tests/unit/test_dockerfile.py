@@ -483,4 +483,4 @@ def test_no_dockerfile_ends_in_a_traceback(lines: list[str], stage: str | None) 
             parsed.bases(stage)
             parsed.sources(stage)
         except MagnetfileError as error:
-            assert error.message
+            assert error.message  # noqa: PT017 - parsing may also succeed

@@ -1,0 +1,122 @@
+"""A directory that holds exactly the files of a context: made for one build, and removed after it."""
+
+import errno
+import fcntl
+import os
+import shutil
+import stat
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from magnet.context import Entry, in_order, shown
+from magnet.errors import MagnetError
+
+_FICLONE = 0x40049409  # linux/fs.h; Python's fcntl has had the name since 3.12
+# A kernel with SELinux shows its label on every file, and no engine takes that one over.
+_HARMLESS_ATTRIBUTES = {"security.selinux"}
+_NO_HARD_LINK = {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS}
+
+
+def stage(entries: Iterable[Entry], destination: Path) -> None:
+    """Make the directory `destination`, holding exactly the entries, each after the directory that it is in.
+
+    Files are hard links where that can be, else reflinks, else copies. What was made is removed if it fails.
+    """
+    top = os.fsencode(destination.absolute())
+    try:
+        os.mkdir(top)
+    except OSError as error:
+        raise MagnetError(f"cannot make `{shown(top)}`: {error.strerror}") from error
+    try:
+        _fill(top, in_order(entries))
+    except OSError as error:
+        unstage(destination)
+        name = shown(os.fsencode(error.filename or top))
+        raise MagnetError(f"cannot stage `{name}`: {error.strerror}") from error
+    except BaseException:
+        unstage(destination)
+        raise
+
+
+def unstage(destination: Path) -> None:
+    """Remove a staged directory, whatever modes its directories have; no error if it is gone."""
+    directories = [os.fsencode(destination)]
+    try:
+        for directory in directories:  # grows meanwhile
+            directories += _emptied(directory)
+        for directory in reversed(directories):
+            with suppress(FileNotFoundError):
+                os.rmdir(directory)
+    except OSError as error:
+        raise MagnetError(f"cannot remove `{destination}`: {error.strerror}") from error
+
+
+def _fill(top: bytes, entries: Sequence[Entry]) -> None:
+    directories = [(top, Entry(b"", "dir", 0o755))]
+    for entry in entries:
+        path = top + b"/" + entry.path
+        if entry.kind == "dir":
+            os.mkdir(path)
+            directories.append((path, entry))
+        elif entry.kind == "link":
+            os.symlink(entry.target, path)
+            _keep_time(entry, path)
+        else:
+            _stage_file(entry, path)
+    for path, entry in reversed(directories):  # a directory can be filled until it has its mode
+        _keep_time(entry, path)
+        os.chmod(path, entry.mode)
+
+
+def _stage_file(entry: Entry, path: bytes) -> None:
+    if _may_be_linked(entry):
+        try:
+            os.link(entry.source, path)
+        except OSError as error:
+            if error.errno not in _NO_HARD_LINK:
+                raise
+        else:
+            return
+    _copy(entry, path)
+
+
+def _may_be_linked(entry: Entry) -> bool:
+    # A hard link shows all of the source's inode, and engines treat setuid bits and extended attributes each in
+    # its own way: a file with either is copied without.
+    mode = os.lstat(entry.source).st_mode
+    if not stat.S_ISREG(mode):
+        raise MagnetError(f"`{shown(entry.source)}` changed while the context was staged")
+    return stat.S_IMODE(mode) == entry.mode and _HARMLESS_ATTRIBUTES.issuperset(os.listxattr(entry.source))
+
+
+def _copy(entry: Entry, path: bytes) -> None:
+    with open(entry.source, "rb") as source, open(path, "xb") as copy:
+        try:
+            fcntl.ioctl(copy, _FICLONE, source.fileno())
+        except OSError:  # another file system, or one without reflinks
+            shutil.copyfileobj(source, copy, 1 << 20)
+        os.fchmod(copy.fileno(), entry.mode)
+    _keep_time(entry, path)
+
+
+def _keep_time(entry: Entry, path: bytes) -> None:
+    # The image gets these times: they should not tell when magnet ran. Whole seconds, as that is what the
+    # legacy builder, podman and buildah keep; 1970 for a directory that is made up.
+    seconds = os.lstat(entry.source).st_mtime_ns // 10**9 if entry.source else 0
+    os.utime(path, (seconds, seconds), follow_symlinks=False)
+
+
+def _emptied(directory: bytes) -> list[bytes]:
+    """The directories that are left in a directory once all else in it is removed."""
+    try:
+        os.chmod(directory, 0o700)
+        with os.scandir(directory) as items:
+            found = list(items)
+    except FileNotFoundError:
+        return []
+    for item in found:
+        if not item.is_dir(follow_symlinks=False):
+            with suppress(FileNotFoundError):
+                os.unlink(item.path)
+    return [item.path for item in found if item.is_dir(follow_symlinks=False)]
