@@ -226,10 +226,11 @@ def _execute(calls: list[Call[Any]], loaded: Buildfile, settings: Settings, envi
         _print_header(logs, described.version, cache)
         display = _display(settings.progress)
     consumer = Consumer(display, sinks)
+    workspace = Workspace(cache, run_id)
     session = Session(
         project=described,
-        workspace=Workspace(cache, run_id),
-        children=Children(),
+        workspace=workspace,
+        children=Children(workspace.recording),
         emit=consumer.emit,
         clock=time.time_ns,
         environ=environ,
@@ -238,12 +239,12 @@ def _execute(calls: list[Call[Any]], loaded: Buildfile, settings: Settings, envi
         dry_run=settings.dry_run,
     )
     run = Run(session, loaded.path, jobs=1 if settings.dry_run else settings.jobs, keep_going=settings.keep_going)
-    session.workspace.sweep(_remove_containers)
+    workspace.sweep(_remove_containers)
     consumer.start()
     interrupted = _until_done(run, calls)
     with suppress(BrokenPipeError) if interrupted else nullcontext():
         consumer.finish()
-    session.workspace.close()
+    workspace.close()
     return _outcome(run.failures, calls, interrupted=interrupted)
 
 

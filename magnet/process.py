@@ -10,12 +10,11 @@ import shlex
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -23,12 +22,10 @@ from typing import Any
 
 from magnet.errors import Canceled, CommandFailed
 from magnet.model import Command
+from magnet.procfs import Process, end
 
 Write = Callable[[int, bytes], None]
 """Takes a stream (1 stdout, 2 stderr) and what came on it: whole lines, or a piece of a very long one."""
-
-STOP_GRACE = 5.0
-"""Seconds that a child has to end after TERM before it is killed."""
 
 TAIL_LINES = 40
 """How many of a command's last lines are kept for its error message."""
@@ -91,19 +88,16 @@ def ask(command: Command, *, timeout: float = 60, cwd: Path | None = None) -> Co
     return Completed(done.returncode, done.stdout, done.stderr)
 
 
-@dataclass
-class _Child:
-    pid: int
-    is_alive: Callable[[], bool]
-    steps_first: bool
-
-
 class Children:
-    """The programs that run now, each in a process group of its own, and the means to stop them all."""
+    """The programs that run now, each in a process group of its own, and the means to stop them all.
 
-    def __init__(self) -> None:
+    `record` notes a child for as long as it runs, where a later run of magnet finds it if this one dies suddenly.
+    """
+
+    def __init__(self, record: Callable[[Process], AbstractContextManager[object]] = nullcontext) -> None:
+        self._record = record
         self._lock = threading.Lock()
-        self._children: dict[int, _Child] = {}
+        self._children: dict[int, Process] = {}
         self._stopping = threading.Event()
 
     @property
@@ -145,7 +139,7 @@ class Children:
             )
             out_write.close()
             err_write.close()
-            child = _Child(running.pid, running.is_alive, command.stop_steps_first)
+            child = Process(running.pid, running.is_alive, command.stop_steps_first)
             with self._registered(child):
                 _read({out_read.fileno(): 1, err_read.fileno(): 2}, write, running.is_alive)
                 returncode: int = running.process.wait()
@@ -158,7 +152,7 @@ class Children:
         if self.is_stopping:
             raise Canceled
         child = subprocess.Popen(command.argv, cwd=cwd, env={**env, **command.env})
-        with self._registered(_Child(child.pid, lambda: child.poll() is None, command.stop_steps_first)):
+        with self._registered(Process(child.pid, lambda: child.poll() is None, command.stop_steps_first)):
             returncode = child.wait()
         if self.is_stopping:
             raise Canceled
@@ -172,37 +166,18 @@ class Children:
         self._stopping.set()
         with self._lock:
             children = list(self._children.values())
-        deadline = time.monotonic() + (0 if at_once else STOP_GRACE)
-        families = {child.pid: _descendants(child.pid) for child in children}
-        for child in children:
-            if not child.steps_first:
-                _signal_group(child.pid, signal.SIGTERM)
-        while any(child.is_alive() for child in children) and (now := time.monotonic()) < deadline:
-            for child in children:
-                if child.is_alive():
-                    families[child.pid] |= _descendants(child.pid)
-                    if child.steps_first:
-                        _kill_steps(child.pid)
-                    if child.steps_first and now > deadline - STOP_GRACE / 2:
-                        # It is between steps, or in a long one of its own, such as a COPY.
-                        _signal_group(child.pid, signal.SIGTERM)
-            time.sleep(0.05)
-        for child in children:
-            if child.is_alive():
-                families[child.pid] |= _descendants(child.pid)
-                _signal_group(child.pid, signal.SIGKILL)
-            for pid in families[child.pid]:
-                _signal(pid, signal.SIGKILL)
+        end(children, at_once=at_once)
 
     @contextmanager
-    def _registered(self, child: _Child) -> Iterator[None]:
+    def _registered(self, child: Process) -> Iterator[None]:
         with self._lock:
             self._children[child.pid] = child
         # A stop between the check at the start and this line did not know of the child.
         if self.is_stopping:
-            _signal_group(child.pid, signal.SIGTERM)
+            end([child])
         try:
-            yield
+            with self._record(child):
+                yield
         finally:
             with self._lock:
                 del self._children[child.pid]
@@ -322,59 +297,3 @@ def _read(streams: Mapping[int, int], write: Write, is_alive: Callable[[], bool]
     for fd, partial in rest.items():
         if partial:
             write(streams[fd], partial)
-
-
-def _signal(pid: int, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.kill(pid, number)
-
-
-def _signal_group(pid: int, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        # A child on magnet's own terminal shares magnet's group, which must not be signalled.
-        if os.getpgid(pid) == os.getpgrp():
-            os.kill(pid, number)
-        else:
-            os.killpg(os.getpgid(pid), number)
-
-
-def _descendants(pid: int) -> set[int]:
-    """The living descendants of a process, in whatever group or session they are (Linux; elsewhere none)."""
-    parents: dict[int, list[int]] = {}
-    if not sys.platform.startswith("linux"):
-        return set()
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            with suppress(OSError), open(f"/proc/{entry}/stat", "rb") as file:
-                # The name, in parentheses, may hold spaces and parentheses itself.
-                parent = int(file.read().rpartition(b")")[2].split()[1])
-                parents.setdefault(parent, []).append(int(entry))
-    found: set[int] = set()
-    todo = [pid]
-    while todo:
-        children = parents.get(todo.pop(), [])
-        found.update(children)
-        todo.extend(children)
-    return found
-
-
-def _kill_steps(pid: int) -> None:
-    """Kill what runs in containers below a process: what has other pids, or another root, than magnet has."""
-    for descendant in _descendants(pid):
-        if _pid_namespaces(descendant) > _pid_namespaces("self") or _root(descendant) not in (None, _root("self")):
-            _signal(descendant, signal.SIGKILL)
-
-
-def _pid_namespaces(pid: int | str) -> int:
-    """In how many pid namespaces a process has a number: one more than magnet's in a container below it."""
-    # Unlike /proc/PID/ns, this may be read of a process in another user namespace.
-    with suppress(OSError), open(f"/proc/{pid}/status", "rb") as file:
-        return next((len(line.split()) - 1 for line in file if line.startswith(b"NSpid:")), 0)
-    return 0
-
-
-def _root(pid: int | str) -> str | None:
-    """The root directory of a process, which is another one where a step runs without an OCI runtime."""
-    with suppress(OSError):
-        return os.readlink(f"/proc/{pid}/root")
-    return None

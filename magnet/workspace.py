@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from magnet.procfs import Process, end, start_time
 from magnet.staging import unstage
 
 BUILD_DIRECTORY = "_build"
@@ -60,6 +61,17 @@ class Workspace:
         (self._directory / f"backend-{name}").touch()
 
     @contextmanager
+    def recording(self, child: Process) -> Iterator[None]:
+        """Note a child for the length of the block, for the sweep after a sudden death of this run."""
+        self.open()
+        note = self._directory / f"child-{child.pid}-{start_time(child.pid)}{'-steps' if child.steps_first else ''}"
+        note.touch()
+        try:
+            yield
+        finally:
+            note.unlink(missing_ok=True)
+
+    @contextmanager
     def scratch(self) -> Iterator[Path]:
         """A directory for one build, removed at the end of the block."""
         self.open()
@@ -85,7 +97,7 @@ class Workspace:
                 self._lock = None
 
     def sweep(self, remove_containers: RemoveContainers) -> None:
-        """Remove what runs left behind that were killed: their directories, and containers they made."""
+        """Remove what runs left behind that were killed: their children, containers they made, their directories."""
         with suppress(FileNotFoundError):
             for name in os.listdir(self._runs):
                 if name != self.run_id:
@@ -102,8 +114,15 @@ class Workspace:
         except BlockingIOError:
             return
         else:
+            end([child for note in directory.glob("child-*") if (child := _noted(note.name)).is_alive()])
             for marker in directory.glob("backend-*"):
                 remove_containers(marker.name.removeprefix("backend-"), directory.name)
             unstage(directory)
         finally:
             os.close(lock)
+
+
+def _noted(note: str) -> Process:
+    """The child that a note of `recording` tells of; it counts as alive only if it is that very process."""
+    _, pid, started, *steps = note.split("-")
+    return Process(int(pid), lambda: start_time(int(pid)) == started, steps_first=bool(steps))
