@@ -98,6 +98,9 @@ def main(words: Sequence[str], environ: Mapping[str, str]) -> int:
         # Whoever read the output has gone. What is still buffered must not fail again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
+    except OSError as error:
+        report(MagnetError(f"{error.filename or 'output'}: {error.strerror or error}"), sys.stderr)
+        return 1
 
 
 def report(error: MagnetError, out: TextIO, where: str = "") -> None:

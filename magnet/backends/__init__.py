@@ -44,4 +44,10 @@ def _probed(name: str) -> "Backend":
     check_name(name)
     module, _, attribute = BACKENDS[name].partition(":")
     backend: type[Backend] = getattr(import_module(module), attribute)
-    return backend(backend.probe())
+    try:
+        return backend(backend.probe())
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise EngineError(
+            f"{name} gave an answer that magnet does not understand",
+            hint=f"see what `{name} info` and `{name} version` say; this version may be too new or too old",
+        ) from error

@@ -7,11 +7,13 @@ once.
 
 import os
 import re
+import shlex
+import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeVar
 
 from magnet.errors import CommandFailed, EngineError, MagnetfileError
 from magnet.model import (
@@ -27,6 +29,8 @@ from magnet.model import (
     RunResult,
 )
 from magnet.process import Completed, Shell, Write, ask
+
+Parsed = TypeVar("Parsed")
 
 DETAIL_LINES = 8
 """How many of an engine's last lines an error shows."""
@@ -243,20 +247,21 @@ class Backend(ABC):
         command = self.inspect_command(reference)
         answer = shell.ask(command) if shell else ask(command)
         if answer.returncode == 0:
-            return self.parse_image(answer.stdout)
+            return self._understood(self.parse_image, answer, command)
         if self.is_missing(answer):
             return None
         raise EngineError(f"{self.engine} cannot inspect `{reference}`", detail=answer.tail[-DETAIL_LINES:])
 
     def images(self, name: str | None = None) -> tuple[ImageListing, ...]:
         """The images in the engine's store: all, or those of one repository."""
-        answer = ask(self.images_command(name))
+        command = self.images_command(name)
+        answer = ask(command)
         if answer.returncode != 0:
             if name and self.is_missing(answer):
                 return ()
             raise EngineError(f"{self.engine} cannot list its images", detail=answer.tail[-DETAIL_LINES:])
         # Podman lists an image of two names twice, and both names each time.
-        return tuple(dict.fromkeys(self.parse_images(answer.stdout)))
+        return tuple(dict.fromkeys(self._understood(self.parse_images, answer, command)))
 
     def tag(self, reference: str, names: Iterable[str], shell: Shell) -> None:
         """Give an image more names."""
@@ -286,6 +291,16 @@ class Backend(ABC):
             ask(self.remove_containers_command(containers))
 
     # Parts of the above.
+
+    def _understood(self, parse: Callable[[bytes], Parsed], answer: Completed, command: Command) -> Parsed:
+        try:
+            return parse(answer.stdout)
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+            raise EngineError(
+                f"{self.engine} gave an answer that magnet does not understand",
+                detail=(shlex.join(command.argv), *answer.tail[-2:]),
+                hint="this version of it may be too new or too old for magnet",
+            ) from error
 
     def _command(self, *arguments: str) -> Command:
         return Command((self.engine.program, *arguments))
@@ -391,6 +406,16 @@ def image_id(text: str) -> str:
     if match is None:
         raise EngineError(f"`{text}` is not an image id", hint="this engine's version may be too new or too old")
     return f"sha256:{match[1]}"
+
+
+def major(version: str) -> int:
+    """The first number of a version; a development version, which has none, counts as the newest.
+
+    >>> major("20.10.24+dfsg1"), major("dev") > 1000
+    (20, True)
+    """
+    match = re.match(r"\d+", version)
+    return int(match[0]) if match else sys.maxsize
 
 
 def host_user() -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, ClassVar, Literal
 
-from magnet.backends.base import Backend, Engine, RunPlan, host_user, image_id
+from magnet.backends.base import Backend, Engine, RunPlan, host_user, image_id, major
 from magnet.backends.requests import build_arguments, consistency, mount_value, run_arguments
 from magnet.errors import EngineError
 from magnet.model import RUN_LABEL, BuildRequest, Command, Image, ImageListing, Platform, RunRequest
@@ -140,7 +140,7 @@ class Docker(Backend):
         """What the builder would ignore or does not know."""
         if self.engine.builder == "legacy":
             return dict.fromkeys(("--secret", "--ssh"), "only BuildKit has it")
-        old = int(self.engine.version.split(".")[0]) < _LIMITS_SINCE
+        old = major(self.engine.version) < _LIMITS_SINCE
         return dict.fromkeys(_IGNORED | _IGNORED_ONCE if old else _IGNORED, "its BuildKit ignores it")
 
     def refused_run_options(self) -> Mapping[str, str]:
@@ -178,7 +178,7 @@ def _seconds(created: str) -> int:
 def _builder(program: str, client_version: str) -> Builder:
     if os.environ.get("DOCKER_BUILDKIT") == "0":
         return "legacy"
-    if int(client_version.split(".")[0]) < BUILDX_SINCE:
+    if major(client_version) < BUILDX_SINCE:
         return "buildkit"
     return "buildx" if ask(Command((program, "buildx", "version"))).returncode == 0 else "legacy"
 
@@ -186,7 +186,8 @@ def _builder(program: str, client_version: str) -> Builder:
 def _unreachable(answer: Completed) -> EngineError:
     """Why the client has no daemon to talk to, and what to do about it."""
     said = answer.stderr.decode(errors="replace")
-    where = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+    address = re.search(r"\b(?:unix|tcp|ssh|npipe)://[^\s\"]*[^\s\".:]", said)
+    where = address[0] if address else os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
     if "permission denied" in said.lower():
         return EngineError(
             f"no permission to talk to the docker daemon at {where}",
