@@ -371,6 +371,8 @@ class Backend(ABC):
             needed["privileged"] = "run a privileged container"
         if request.read_only:
             needed["read-only"] = "run with a read-only root"
+        if request.network not in (None, "host"):
+            needed["network"] = f"run with the network `{request.network}`: the container would have this machine's"
         return needed
 
     def _refuse(self, needed: Mapping[str, str]) -> None:
@@ -392,6 +394,7 @@ class Backend(ABC):
 
 
 _ELSEWHERE = {
+    "network": "unset BUILDAH_ISOLATION, or use --backend docker or --backend podman",
     "platform": "use docker with BuildKit (`docker buildx`), podman or buildah",
 }
 

@@ -1,6 +1,7 @@
 """Buildah, which builds without a daemon, and runs containers by `from`, `run` and `rm`."""
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterable, Mapping
@@ -9,9 +10,9 @@ from typing import Any, ClassVar
 from magnet.backends.base import Backend, Engine, RunPlan, host_user, image_id
 from magnet.backends.containers import failed_build_step, ignore_arguments, split_name
 from magnet.backends.options import RUN_OPTIONS
-from magnet.backends.requests import build_arguments, mount_value
+from magnet.backends.requests import build_arguments
 from magnet.errors import EngineError, MagnetfileError
-from magnet.model import BuildRequest, Command, Image, ImageListing, Platform, RunRequest
+from magnet.model import BuildRequest, Command, Image, ImageListing, Mount, Platform, RunRequest
 from magnet.process import Completed, Write, ask
 
 # What `docker run` takes and buildah takes when the container is made, or when a command runs in it.
@@ -24,7 +25,7 @@ _FROM_OPTIONS = frozenset(
 )  # fmt: skip
 _RUN_OPTIONS = frozenset({"--hostname"})
 
-_FEATURES = frozenset({"platform"})
+_FEATURES = frozenset({"platform", "network"})
 
 _OWN_LAST_WORDS = re.compile(rb"(?:Error: |error )(?:while running runtime: )?exit status \d+\s*")
 
@@ -52,7 +53,8 @@ class Buildah(Backend):
             program="buildah",
             version=number,
             rootless=rootless,
-            features=_FEATURES,
+            # Without an OCI runtime a container has this machine's network, whatever was asked for.
+            features=_FEATURES - {"network"} if os.environ.get("BUILDAH_ISOLATION") == "chroot" else _FEATURES,
         )
 
     def build_command(self, request: BuildRequest) -> Command:
@@ -180,7 +182,20 @@ class Buildah(Backend):
         flags = ["--tty"] if request.tty else []
         values = {"--user": user, "--workingdir": request.workdir, "--network": request.network}
         flags += [f"{name}={value}" for name, value in values.items() if value is not None]
-        # Buildah takes a mount for read-only unless it is told otherwise, as in RUN --mount.
-        flags += [f"--mount={mount_value(mount, '' if mount.readonly else 'rw')}" for mount in request.mounts]
+        flags += [_mount(mount) for mount in request.mounts]
         flags += [f"--env={name}={value}" for name, value in request.env.items()]
         return flags + [word for option in request.options if option.name in _RUN_OPTIONS for word in option.argv()]
+
+
+def _mount(mount: Mount) -> str:
+    """The option for a bind mount: buildah reads `--mount` as words between commas, `--volume` between colons."""
+    paths = f"{mount.source}{mount.target}"
+    if "," not in paths:
+        # It takes a mount for read-only unless it is told otherwise, as in RUN --mount.
+        return f"--mount=type=bind,source={mount.source},target={mount.target},{'ro' if mount.readonly else 'rw'}"
+    if ":" not in paths:
+        return f"--volume={mount.source}:{mount.target}:{'ro' if mount.readonly else 'rw'}"
+    raise EngineError(
+        f"buildah cannot mount a path with both a comma and a colon: {mount.source}",
+        hint="rename it, or use --backend docker or --backend podman",
+    )

@@ -19,7 +19,7 @@ Builder = Literal["buildkit", "buildx", "legacy"]
 BUILDX_SINCE = 23
 """The first major version of docker's client that has no BuildKit of its own and needs the buildx plugin."""
 
-_ALL_BUT_PLATFORM = frozenset({"detach", "container-name", "privileged", "read-only"})
+_ALL_BUT_PLATFORM = frozenset({"network", "detach", "container-name", "privileged", "read-only"})
 
 _BUILDKIT_ENV = {"DOCKER_BUILDKIT": "1", "PROGRESS_NO_TRUNC": "1"}
 _LEGACY_ENV = {"DOCKER_BUILDKIT": "0"}

@@ -14,7 +14,7 @@ from magnet.errors import EngineError
 from magnet.model import RUN_LABEL, BuildRequest, Command, Image, ImageListing, RunRequest
 from magnet.process import ask
 
-_FEATURES = frozenset({"platform", "detach", "container-name", "privileged", "read-only"})
+_FEATURES = frozenset({"platform", "network", "detach", "container-name", "privileged", "read-only"})
 
 
 class Podman(Backend):

@@ -1,0 +1,69 @@
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.contract.engines import NOT_UP, PREFIX, Column, Magnet, columns
+
+
+@pytest.fixture(scope="session", params=columns(), ids=lambda column: column.name)
+def column(request: pytest.FixtureRequest) -> Column:
+    if "MAGNET_TEST_REGISTRY" not in os.environ:
+        pytest.fail(NOT_UP, pytrace=False)
+    found: Column = request.param
+    return found
+
+
+@pytest.fixture(scope="session")
+def client(tmp_path_factory: pytest.TempPathFactory, column: Column) -> Path | None:
+    """A directory for PATH with the docker client of the column that has one of its own."""
+    if column.name != "docker-buildx":
+        return None
+    directory = tmp_path_factory.mktemp("client")
+    (directory / "docker").symlink_to(os.environ["MAGNET_TEST_DOCKER_LEGACY"])
+    return directory
+
+
+@pytest.fixture(scope="session")
+def base(column: Column, client: Path | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An image with a shell, made by magnet; it and all others of the session are removed in the end."""
+    magnet = Magnet(column, tmp_path_factory.mktemp("base"), client)
+    busybox = shutil.which("busybox")
+    assert busybox, "busybox-static is installed by scripts/engines"
+    shutil.copyfile(busybox, magnet.root / "busybox")
+    (magnet.root / "busybox").chmod(0o755)
+    magnet.write(
+        {
+            "Dockerfile": "FROM scratch\nCOPY busybox /bin/busybox\n"
+            'RUN ["/bin/busybox", "--install", "-s", "/bin"]\nRUN mkdir -m 1777 /tmp\nCMD ["sh"]\n'
+        }
+    )
+    magnet.ok("build", "-t", f"{PREFIX}-base:1", ".")
+    yield f"{PREFIX}-base:1"
+    for name in (
+        magnet.engine("images", "--format", "{{.Name}}:{{.Tag}}").split()
+        if column.backend == "buildah"
+        else (magnet.engine("images", "--format", "{{.Repository}}:{{.Tag}}").split())
+    ):
+        if "magnet-test-" in name and str(os.getpid()) in name:
+            subprocess.run([column.backend, "rmi", "--force", name], env=magnet.env, capture_output=True)
+
+
+@pytest.fixture
+def magnet(column: Column, client: Path | None, base: str, tmp_path: Path) -> Magnet:
+    """Magnet in an empty project, with the column's engine and the base image at hand."""
+    return Magnet(column, tmp_path, client)
+
+
+@pytest.fixture
+def tag(request: pytest.FixtureRequest) -> str:
+    """A name for an image of the test's own."""
+    return f"{PREFIX}-{abs(hash(request.node.nodeid))}:1"
+
+
+@pytest.fixture
+def registry() -> str:
+    return os.environ["MAGNET_TEST_REGISTRY"]
