@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from magnet.model import Copy as Copy
     from magnet.model import Image as Image
     from magnet.model import Mount as Mount
+    from magnet.model import Whole as Whole
     from magnet.parameters import Parameter as Parameter
 
 _HOMES = {
@@ -25,11 +26,12 @@ _HOMES = {
     "Namespace": "buildfile",
     "Parameter": "parameters",
     "T": "body",
+    "Whole": "model",
     "env": "envs",
     "target": "buildfile",
 }
 
-__all__ = ["Copy", "Image", "MagnetError", "Mount", "Namespace", "Parameter", "T", "env", "target"]
+__all__ = ["Copy", "Image", "MagnetError", "Mount", "Namespace", "Parameter", "T", "Whole", "env", "target"]
 
 
 def __getattr__(name: str) -> "Any":

@@ -1,7 +1,6 @@
 """`t`: what the body of a target can do."""
 
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -29,11 +28,15 @@ from magnet.model import (
     Pull,
     RunRequest,
     RunResult,
+    Whole,
 )
-from magnet.process import Children, Shell, Write, render, render_script
+from magnet.process import Children, Shell, Write, ending, render, render_script
 
 if TYPE_CHECKING:
     from magnet.backends.base import Backend
+    from magnet.building import Builder
+    from magnet.index import FileIndex
+    from magnet.preparation import Prepared
     from magnet.scheduler import Scheduler
     from magnet.workspace import Workspace
 
@@ -43,6 +46,8 @@ R3 = TypeVar("R3")
 
 Emit = Callable[[SolveStatus], None]
 Words = str | Path
+Question = Callable[[str, "Builder", "Prepared"], None]
+"""Is asked of each build of a target, by the target's name, in place of building it."""
 
 
 @dataclass
@@ -58,6 +63,9 @@ class Session:
     terminal: Callable[[str], AbstractContextManager[object]]
     backend_name: str | None = None
     dry_run: bool = False
+    force: bool = False
+    question: "Question | None" = None  # with dry_run
+    _index: "FileIndex | None" = None
     _backend: "Backend | None" = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -67,6 +75,15 @@ class Session:
             if self._backend is None:
                 self._backend = choose(self.backend_name)
             return self._backend
+
+    def index(self) -> "FileIndex":
+        """The index of the project's files."""
+        from magnet.index import FileIndex  # a run that builds nothing does without
+
+        with self._lock:
+            if self._index is None:
+                self._index = FileIndex(self.workspace.cache / "files.sqlite")
+            return self._index
 
     def remove_leftovers(self) -> None:
         """Remove the containers of this run that an interrupt left."""
@@ -87,11 +104,17 @@ class T:
         self._session = session
         self._scheduler = scheduler
         self._shell = self._make_shell(session.project.root, session.environ)
+        self._skipped: list[bool] = []
 
     @property
     def name(self) -> str:
         """The target's name, with its arguments."""
         return self._call.name
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether all that this target did was to find its builds done."""
+        return bool(self._skipped) and all(self._skipped)
 
     @property
     def project(self) -> Project:
@@ -138,10 +161,11 @@ class T:
         directory = self.project.root / cwd
         if not directory.is_dir():
             raise MagnetfileError(f"the working directory `{cwd}` is not a directory")
+        self._skipped.append(False)
         done = self._make_shell(directory, self._session.environ).run(command)
         if done.returncode != 0:
             raise CommandFailed(
-                f"`{program}` {_how(done.returncode)}", returncode=done.returncode, detail=done.tail[-8:]
+                f"`{program}` {ending(done.returncode)}", returncode=done.returncode, detail=done.tail[-8:]
             )
 
     def build(
@@ -152,7 +176,7 @@ class T:
         build_args: Mapping[str, object] | None = None,
         stage: str | int | None = None,
         file: Words | None = None,
-        context: Iterable[Copy] | None = None,
+        context: Iterable[Copy] | Whole | None = None,
         pull: Pull = "missing",
         no_cache: bool = False,
         labels: Mapping[str, object] | None = None,
@@ -162,16 +186,19 @@ class T:
         """Build an image from a Dockerfile.
 
         `directory` is the build context, `file` the Dockerfile, otherwise `Dockerfile` or `Containerfile` in it.
-        `context` declares the files of the context in place of all that are not ignored. `stage` is Dockerfile's
+        The build sees just the files that the Dockerfile copies and that are not ignored; `context` declares others,
+        or takes all with `Whole()`. A build of which nothing has changed is not done again. `stage` is Dockerfile's
         `--target`. `options` are further options of the engine in the spelling that docker and podman share, such
         as `--network=none`. Raises CommandFailed when the build fails, EngineError when the engine cannot do it.
         """
-        from magnet.preparation import Recipe, prepare  # a run that builds nothing does without
+        # A run that builds nothing does without.
+        from magnet.building import Builder
+        from magnet.preparation import Recipe, prepare
 
         recipe = Recipe(
             directory=directory,
             file=file,
-            context=None if context is None else tuple(context),
+            context=context if context is None or isinstance(context, Whole) else tuple(context),
             tags=_strings(tags),
             build_args=_texts(build_args),
             stage=None if stage is None else str(stage),
@@ -181,10 +208,18 @@ class T:
             platform=Platform.parse(platform) if platform else None,
             options=parse_options(options, BUILD_OPTIONS),
         )
-        backend = self.backend
-        with self._session.workspace.scratch() as scratch:
-            request = prepare(recipe, self.project.root, backend, self._shell, scratch)
-            return backend.build(request, self._shell)
+        session, backend = self._session, self.backend
+        prepared = prepare(recipe, self.project.root, backend, self._shell, session.index())
+        identity = repr((self._call.target.name, str(prepared.dockerfile.path), recipe.stage, str(recipe.directory)))
+        builder = Builder(backend, self._shell, session.workspace, identity)
+        if session.question is not None:
+            session.question(self.name, builder, prepared)
+            return Image(id="", tags=recipe.tags)
+        if session.dry_run:
+            return builder.print_command(prepared)
+        image, is_cached = builder.build(prepared, session.index(), force=session.force)
+        self._skipped.append(is_cached)
+        return image
 
     def run(
         self,
@@ -241,6 +276,7 @@ class T:
             options=parse_options(options, RUN_OPTIONS + MOUNT_OPTIONS),
         )
         backend = self.backend
+        self._skipped.append(False)
         if not self._session.dry_run:
             self._session.workspace.note_backend(backend.name)
         stdin = 0 if interactive else None
@@ -252,7 +288,9 @@ class T:
             )  # fmt: skip
         if check and result.returncode != 0:
             words = " ".join(map(str, command)) or _reference(image)
-            raise ContainerFailed(f"`{words}` {_how(result.returncode)} in its container", returncode=result.returncode)
+            raise ContainerFailed(
+                f"`{words}` {ending(result.returncode)} in its container", returncode=result.returncode
+            )
         return result
 
     def inspect(self, reference: str) -> Image | None:
@@ -300,7 +338,8 @@ class T:
 
     def _echo(self, command: Command) -> None:
         # The log shows what was set and run as its fields do; a dry run is a script.
-        self.print(render_script(command) if self._session.dry_run else render(command))
+        if self._session.question is None:
+            self.print(render_script(command) if self._session.dry_run else render(command))
 
     def _attached_write(self) -> Write:
         own = {1: sys.stdout.buffer, 2: sys.stderr.buffer}
@@ -329,12 +368,6 @@ def _reference(image: Image | str) -> str:
     if isinstance(image, str):
         return image
     return image.id or next(iter(image.tags), "<image>")
-
-
-def _how(returncode: int) -> str:
-    if returncode < 0:
-        return f"was ended by {signal.Signals(-returncode).name}"
-    return f"failed with exit code {returncode}"
 
 
 def _strings(values: Iterable[str] | str) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,8 +87,10 @@ class Call(Generic[R]):
         """How the call is shown: by its label, or the target's name with the arguments that are not the defaults."""
         if self.label:
             return self.label
-        defaults = {name: parameter.default for name, parameter in self.target.signature.parameters.items()}
-        shown = [f"{name}={_shown(value)}" for name, value in self.arguments if value not in (defaults.get(name), ())]
+        parameters = self.target.signature.parameters
+        shown = [
+            f"{name}={_shown(value)}" for name, value in self.arguments if not _is_default(parameters[name], value)
+        ]
         return f"{self.target.name}({', '.join(shown)})" if shown else self.target.name
 
     def bound(self) -> inspect.BoundArguments:
@@ -96,6 +98,11 @@ class Call(Generic[R]):
         from collections import OrderedDict
 
         return inspect.BoundArguments(self.target.signature, OrderedDict(self.arguments))
+
+
+def _is_default(parameter: inspect.Parameter, value: object) -> bool:
+    default = () if parameter.kind is parameter.VAR_POSITIONAL else parameter.default
+    return repr(value) == repr(default)  # as keys are compared: True is not 1
 
 
 def _shown(value: object) -> str:
@@ -127,7 +134,7 @@ def target(
     *,
     name: str | None = None,
     needs: Iterable[Needed] = (),
-    aliases: Iterable[str] = (),
+    aliases: Iterable[str] | str = (),
     default: bool = False,
 ) -> Callable[[Callable[Concatenate[Any, P], R]], Target[P, R]]: ...
 def target(
@@ -136,7 +143,7 @@ def target(
     *,
     name: str | None = None,
     needs: Iterable[Needed] = (),
-    aliases: Iterable[str] = (),
+    aliases: Iterable[str] | str = (),
     default: bool = False,
 ) -> Target[P, R] | Callable[[Callable[Concatenate[Any, P], R]], Target[P, R]]:
     """Make a function a target.
@@ -146,7 +153,7 @@ def target(
     """
 
     def decorate(function: Callable[Concatenate[Any, P], R]) -> Target[P, R]:
-        return _make(function, name, tuple(needs), tuple(aliases), default)
+        return _make(function, name, tuple(needs), _words(aliases), default)
 
     return decorate if function is None else decorate(function)
 
@@ -164,17 +171,21 @@ class Namespace:
         *,
         name: str | None = None,
         needs: Iterable[Needed] = (),
-        aliases: Iterable[str] = (),
+        aliases: Iterable[str] | str = (),
         default: bool = False,
     ) -> Any:
         """Make a function a target of this namespace; the options are those of `magnet.target`."""
 
         def decorate(function: Callable[Concatenate[Any, P], R]) -> Target[P, R]:
             full = f"{self.name}:{name or _target_name(function)}"
-            prefixed = tuple(f"{self.name}:{alias}" for alias in aliases)
+            prefixed = tuple(f"{self.name}:{alias}" for alias in _words(aliases))
             return _make(function, full, tuple(needs), prefixed, default)
 
         return decorate if function is None else decorate(function)
+
+
+def _words(words: Iterable[str] | str) -> tuple[str, ...]:
+    return (words,) if isinstance(words, str) else tuple(words)
 
 
 def _target_name(function: Callable[..., Any]) -> str:
@@ -239,7 +250,7 @@ def load(path: Path, environ: Mapping[str, str], *, root: Path | None = None) ->
 
     Whatever is wrong in it is a MagnetfileError that names its file and line and no frame of magnet's.
     """
-    with _collecting() as collected, declaring(environ) as declarations, _importing_from(path.parent):
+    with _collecting() as collected, declaring(environ) as declarations, importing_from(path.parent):
         _execute(path)
     buildfile = Buildfile(
         path=path,
@@ -256,14 +267,22 @@ def load(path: Path, environ: Mapping[str, str], *, root: Path | None = None) ->
 
 def user_frames(error: BaseException, path: Path) -> tuple[str, ...]:
     """Where an error came from in the user's own code: everything from the magnetfile on, magnet's frames left out."""
-    ours = str(Path(__file__).parent)
     lines = []
     for frame in traceback.extract_tb(error.__traceback__):
-        if frame.filename.startswith(ours) and not frame.filename.startswith(str(path)):
+        if _is_ours(frame.filename) and frame.filename != str(path):
             continue
         lines.append(f"{_shown_path(frame.filename, path)}:{frame.lineno}: in {frame.name}")
         lines.append(f"  {frame.line}")
     return tuple(lines)
+
+
+def _unless_named(frames: tuple[str, ...], message: str) -> tuple[str, ...]:
+    """The frames, save where the message begins with the place that one of them shows."""
+    return () if any(message.startswith(frame.partition(" in ")[0]) for frame in frames[::2]) else frames
+
+
+def _is_ours(filename: str) -> bool:
+    return Path(filename).is_relative_to(Path(__file__).parent)
 
 
 def _shown_path(filename: str, path: Path) -> str:
@@ -282,12 +301,14 @@ def _collecting() -> Iterator[list[Target[..., Any]]]:
 
 
 @contextmanager
-def _importing_from(directory: Path) -> Iterator[None]:
+def importing_from(directory: Path) -> Iterator[None]:
+    """Let modules that lie beside a magnetfile be imported within the block."""
     sys.path.insert(0, str(directory))
     try:
         yield
     finally:
-        sys.path.remove(str(directory))
+        with suppress(ValueError):  # a magnetfile may change the path itself
+            sys.path.remove(str(directory))
 
 
 def _execute(path: Path) -> None:
@@ -303,10 +324,12 @@ def _execute(path: Path) -> None:
     sys.modules["magnetfile"] = module
     try:
         exec(compile(source, str(path), "exec"), module.__dict__)
-    except MagnetError:
+    except MagnetError as error:
+        if _is_ours(traceback.extract_tb(error.__traceback__)[-1].filename):
+            error.detail += _unless_named(user_frames(error, path), error.message)
         raise
     except SyntaxError as error:
-        where = f"{_shown_path(error.filename or str(path), path)}:{error.lineno}"
+        where = _shown_path(error.filename or str(path), path) + (f":{error.lineno}" if error.lineno else "")
         text = (error.text or "").rstrip("\n")
         marker = " " * max((error.offset or 1) - 1, 0) + "^"
         raise MagnetfileError(f"{where}: {error.msg}", detail=(text, marker) if text else ()) from error

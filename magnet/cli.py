@@ -20,6 +20,7 @@ from magnet.errors import ContainerFailed, EngineError, MagnetError, UsageError
 
 if TYPE_CHECKING:
     from magnet.progress.display import Display
+    from magnet.questions import Question
     from magnet.running import Failure, Run
 
 INTERRUPTED = 130
@@ -39,6 +40,10 @@ class Settings:
     keep_going: bool
     dry_run: bool
     list_targets: bool
+    force: bool
+    explain: bool
+    files: bool
+    as_json: bool
     progress: str
     words: tuple[str, ...]
 
@@ -59,6 +64,10 @@ def make_command() -> click.Command:
         click.Option(["-k", "--keep-going"], is_flag=True, help="After a failure, run what does not need it."),
         click.Option(["-n", "--dry-run"], is_flag=True, help="Print the commands, run none."),
         click.Option(["-l", "--list", "list_targets"], is_flag=True, help="List the targets."),
+        click.Option(["--force"], is_flag=True, help="Build what is done already, too."),
+        click.Option(["--explain"], is_flag=True, help="Tell which builds are to be done, and why; build nothing."),
+        click.Option(["--files"], is_flag=True, help="List the files of each build's context; build nothing."),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print --explain and --files as JSON."),
         click.Option(
             ["--progress"],
             type=click.Choice(["auto", "tty", "plain"]),
@@ -212,6 +221,8 @@ def _execute(calls: list[Call[Any]], loaded: Buildfile, settings: Settings, envi
     from magnet.running import Run
     from magnet.workspace import Workspace, prepare_build_directory
 
+    question = _question(settings)
+    dry_run = settings.dry_run or question is not None
     stored = project.read_settings(loaded.root)
     backend_name = settings.backend or environ.get("MAGNET_BACKEND") or stored.backend
     if backend_name:
@@ -221,8 +232,9 @@ def _execute(calls: list[Call[Any]], loaded: Buildfile, settings: Settings, envi
     cache = loaded.root / "_build" / "magnet" / described.name
     display: Display
     sinks: list[LogFiles] = []
-    if settings.dry_run:
-        display = DryRun(sys.stdout)
+    if dry_run:
+        # An answer stands alone on stdout; what a target prints goes beside it.
+        display = DryRun(sys.stdout if question is None else sys.stderr)
     else:
         logs = make_log_directory(prepare_build_directory(loaded.root), time.time_ns())
         sinks.append(LogFiles(logs))
@@ -239,16 +251,33 @@ def _execute(calls: list[Call[Any]], loaded: Buildfile, settings: Settings, envi
         environ=environ,
         terminal=consumer.terminal,
         backend_name=backend_name,
-        dry_run=settings.dry_run,
+        dry_run=dry_run,
+        force=settings.force,
+        question=question,
     )
-    run = Run(session, loaded.path, jobs=1 if settings.dry_run else settings.jobs, keep_going=settings.keep_going)
+    run = Run(session, loaded.path, jobs=1 if dry_run else settings.jobs, keep_going=settings.keep_going)
     workspace.sweep(_remove_containers)
     consumer.start()
-    interrupted = _until_done(run, calls)
+    with buildfile.importing_from(loaded.path.parent):
+        interrupted = _until_done(run, calls)
     with suppress(BrokenPipeError) if interrupted else nullcontext():
         consumer.finish()
     workspace.close()
+    if question is not None and not run.failures:
+        question.print(sys.stdout, as_json=settings.as_json)
     return _outcome(run.failures, calls, interrupted=interrupted)
+
+
+def _question(settings: Settings) -> "Question | None":
+    if settings.explain and settings.files:
+        raise UsageError("--explain and --files cannot be had together", hint="ask one after the other")
+    if settings.as_json and not (settings.explain or settings.files):
+        raise UsageError("--json goes with --explain or --files", hint="add one of them")
+    if not settings.explain and not settings.files:
+        return None
+    from magnet.questions import Explain, Files  # a build asks none
+
+    return Explain() if settings.explain else Files()
 
 
 def _display(progress: str) -> "Display":

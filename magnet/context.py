@@ -6,8 +6,9 @@ Names are bytes everywhere, as the kernel keeps them. Of a mode, only the permis
 import errno
 import os
 import posixpath
+import re
 import stat
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -38,29 +39,39 @@ class Entry:
     target: bytes = b""
 
 
-def declared(copies: Sequence[Copy], root: Path, never: Path) -> tuple[Entry, ...]:
-    """The context that the copies declare, sorted by path. Where two give one path, the later wins.
+@dataclass(frozen=True)
+class Walked:
+    """What was selected for a context, sorted by path, and the absolute paths of the directories that were listed."""
+
+    entries: tuple[Entry, ...]
+    directories: tuple[bytes, ...] = ()
+
+
+def declared(copies: Sequence[Copy], root: Path, never: Path) -> Walked:
+    """The context that the copies declare. Where two give one path, the later wins.
 
     Nothing in `never`, magnet's own directory, is part of it. Directories that no source gives have mode 0755.
     """
     entries: dict[bytes, Entry] = {}
+    directories: list[bytes] = []
     for copy in copies:
-        for entry in _copied(copy, _real(root), _real(never)):
+        for entry in _copied(copy, _real(root), _real(never), directories):
             old = entries.get(entry.path, entry)
             if (old.kind == "dir") != (entry.kind == "dir"):
                 raise _conflict(old, entry)
             entries[entry.path] = entry
     _make_parents(entries)
-    return in_order(entries.values())
+    return Walked(in_order(entries.values()), tuple(directories))
 
 
-def whole(directory: Path, patterns: Sequence[str], never: Path, keep: Collection[bytes] = ()) -> tuple[Entry, ...]:
-    """All of a directory that its ignore file's patterns leave, sorted by path; but nothing in `never`.
+def selected(directory: Path, include: Sequence[str], exclude: Sequence[str], never: Path) -> Walked:
+    """What of a directory `include` matches, or all where it is empty, but not what `exclude` matches.
 
-    The paths in `keep` stay whatever the patterns say, if they are there.
+    The patterns are those of an ignore file. Nothing in `never` is part of it.
     """
-    walk = _Walk(_Selection((), patterns, keep), _real(never))
-    return in_order(walk.entries(_real(directory)))
+    directories: list[bytes] = []
+    entries = _Walk(_Selection(include, exclude), _real(never), directories).entries(_real(directory))
+    return Walked(in_order(entries), tuple(directories))
 
 
 def find_ignore_file(directory: Path, dockerfile: Path) -> Path | None:
@@ -80,20 +91,20 @@ def find_ignore_file(directory: Path, dockerfile: Path) -> Path | None:
 
 
 def read_ignore_file(path: Path) -> tuple[str, ...]:
-    """The patterns in an ignore file, without comments and blank lines; bytes that are no UTF-8 as os.fsdecode does.
+    """The patterns in an ignore file, cleaned as Moby does it; bytes that are no UTF-8 as os.fsdecode does.
 
-    The format is Moby's: https://docs.docker.com/build/concepts/context/#dockerignore-files
+    Podman 4.3 cleans none by itself: there, a pattern that begins with `/` matches nothing. The format is Moby's:
+    https://docs.docker.com/build/concepts/context/#dockerignore-files
     """
     try:
         text = path.read_bytes().decode("utf-8", "surrogateescape").removeprefix("\ufeff")
     except OSError as error:
         raise cannot_read(os.fsencode(path), error) from error
-    patterns = []
+    patterns: list[str] = []
     for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip() and not line.startswith("#"):
-            _matcher([line], f"`{path}`, line {number}: ")
-            # A `#` after a blank starts no comment, so what is in front of a pattern has to stay.
-            patterns.append(line.rstrip())
+        matcher = _matcher([line], f"`{path}`, line {number}: ")
+        # A `#` after a blank starts no comment, and must not when the blank is gone.
+        patterns += (re.sub(r"^#", r"\\#", pattern) for pattern in (matcher.patterns if matcher else ()))
     return tuple(patterns)
 
 
@@ -127,14 +138,14 @@ def _is_within(path: bytes, directory: bytes) -> bool:
 # Declared contexts
 
 
-def _copied(copy: Copy, root: bytes, never: bytes) -> list[Entry]:
+def _copied(copy: Copy, root: bytes, never: bytes, directories: list[bytes]) -> list[Entry]:
     source = _source(copy, root, never)
     target = _target(copy.target)
     info = os.stat(source)
     if not stat.S_ISDIR(info.st_mode):
         return [_copied_file(copy, source, target, info)]
-    walk = _Walk(_Selection(copy.include, copy.exclude), never)
     top = [Entry(target, "dir", info.st_mode & PERMISSIONS, source)] if target else []
+    walk = _Walk(_Selection(copy.include, copy.exclude), never, directories)
     return top + walk.entries(source, at=target + b"/" if target else b"")
 
 
@@ -220,32 +231,31 @@ def _conflict(one: Entry, other: Entry) -> MagnetfileError:
 class _Selection:
     """Which paths of a directory are wanted, and below which directories there may be some."""
 
-    def __init__(self, include: Sequence[str], exclude: Sequence[str], keep: Collection[bytes] = ()) -> None:
+    def __init__(self, include: Sequence[str], exclude: Sequence[str]) -> None:
         self._include = _matcher(include)
         self._exclude = _matcher(exclude)
         # The library can tell below which directories a `!` pattern may match, and only that.
         self._reach = _matcher([f"!{pattern}" for pattern in include if not pattern.strip().startswith("!")])
-        self._keep = frozenset(keep)
-        self._above_keep = {parent for path in keep for parent in _parents(path)}
 
     def has(self, path: bytes) -> bool:
         name = _text(path)
         is_included = self._include is None or self._include.matches(name)
-        return path in self._keep or (is_included and not (self._exclude and self._exclude.matches(name)))
+        return is_included and not (self._exclude and self._exclude.matches(name))
 
     def may_have_below(self, path: bytes) -> bool:
         name = _text(path)
         may_include = not self._include or self._include.matches(name) or _may_match_below(self._reach, name)
         is_excluded = self._exclude and self._exclude.matches(name) and not _may_match_below(self._exclude, name)
-        return path in self._above_keep or (may_include and not is_excluded)
+        return may_include and not is_excluded
 
 
 class _Walk:
-    """A walk through a directory for what is selected in it."""
+    """A walk through a directory for what is selected in it; `directories` gets all that it looks into."""
 
-    def __init__(self, selection: _Selection, never: bytes) -> None:
+    def __init__(self, selection: _Selection, never: bytes, directories: list[bytes]) -> None:
         self._selection = selection
         self._never = never
+        self._directories = directories
         self._found: list[Entry] = []
         self._passed: dict[bytes, Entry] = {}
 
@@ -254,6 +264,7 @@ class _Walk:
         waiting = [(top, b"")]
         while waiting:
             directory, below = waiting.pop()
+            self._directories.append(directory)
             try:
                 with os.scandir(directory) as items:
                     for item in items:
@@ -309,11 +320,6 @@ def _may_match_below(matcher: PatternMatcher | None, name: str) -> bool:
     # The library compares component by component, but `[^a]` matches a `/` too, as in Moby.
     has_brackets = any(pattern.startswith("!") and "[" in pattern for pattern in matcher.patterns)
     return has_brackets or matcher.may_match_under(name)
-
-
-def _parents(path: bytes) -> Iterator[bytes]:
-    while path := posixpath.dirname(path):
-        yield path
 
 
 def _text(name: bytes) -> str:

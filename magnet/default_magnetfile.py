@@ -6,7 +6,6 @@ Options that do not mean the same on docker, podman and buildah are left out: --
 
 import csv
 import os
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +15,7 @@ from magnet import context as contexts
 from magnet import dockerfile as dockerfiles
 from magnet.backends.options import BUILD_OPTIONS, RUN_OPTIONS
 from magnet.parameters import EngineOptions
+from magnet.sources import EVERYTHING
 
 Directory = Annotated[str, Parameter(argument=True, metavar="[PATH]")]
 Tags = Annotated[tuple[str, ...], Parameter("-t", "--tag", metavar="NAME[:TAG]", help="name of the image")]
@@ -195,18 +195,16 @@ def _pull_policy(word: str) -> str:
     return {"true": "always", "false": "missing"}.get(word.lower(), word)
 
 
-def _narrow(t: T, directory: str, file: str, stage: str, build_args: dict[str, str]) -> list[Copy]:
-    """The files of a directory that its Dockerfile copies; all that are not ignored where that cannot be known."""
+def _narrow(t: T, directory: str, file: str, stage: str, build_args: dict[str, str]) -> list[Copy] | None:
+    """The files of a directory that its Dockerfile copies; None, which is all, where that cannot be known."""
     root = Path(t.project.root, directory)
     path = Path(t.project.root, file) if file else dockerfiles.find(root)
     sources = dockerfiles.parse(path).sources(stage or None, build_args)
+    if sources is None or EVERYTHING in sources:
+        return None
     ignore = contexts.find_ignore_file(root, path)
     ignored = contexts.read_ignore_file(ignore) if ignore else ()
-    if sources is None or dockerfiles.EVERYTHING in sources:
-        return [Copy(directory, exclude=ignored)]
-    # Sources are names, not patterns: neither their first letter nor any other means more than itself.
-    names = ["./" + re.sub(r"([*?\[\]\\])", r"\\\1", source) for source in sources]
-    return [Copy(directory, include=names, exclude=ignored)] if names else []
+    return [Copy(directory, include=sources, exclude=ignored)] if sources else []
 
 
 def _volumes(words: Iterable[str]) -> tuple[list[Mount], list[str]]:

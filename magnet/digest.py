@@ -1,25 +1,29 @@
 """BLAKE3 digests of files and of whole contexts."""
 
 import os
-from collections.abc import Iterable, Iterator
-from operator import attrgetter
+import struct
+from collections.abc import Iterable, Iterator, Mapping
 
 from blake3 import blake3
 
-from magnet.context import Entry, cannot_read, shown
+from magnet.context import Entry, cannot_read, in_order, shown
 from magnet.errors import MagnetError
 
-_FORMAT = b"magnet context 1\0"
+FORMAT = b"magnet context 1\0"
+"""What the digest of a context begins with."""
+
+_HEAD = struct.Struct(">cHQ")
+_LENGTH = struct.Struct(">Q")
 _SMALL = 1 << 20
 _BLOCK = 1 << 21
 
 
 def file_digest(path: str | bytes | os.PathLike[str]) -> str:
     """The BLAKE3 digest of a file's content, in hexadecimal; an error if the file changes while it is read."""
-    return _content_digest(os.fsencode(path)).hex()
+    return content_digest(os.fsencode(path)).hex()
 
 
-def tree_digest(entries: Iterable[Entry]) -> str:
+def tree_digest(entries: Iterable[Entry], contents: Mapping[bytes, bytes] | None = None) -> str:
     """The BLAKE3 digest of a context, in hexadecimal; the order of the entries does not matter.
 
     Hashed are `magnet context 1` and a zero byte, then for each entry, sorted by path: the kind (`f`, `d` or `l`),
@@ -27,28 +31,21 @@ def tree_digest(entries: Iterable[Entry]) -> str:
     entry holds, which is the BLAKE3 digest of a file's content, the target of a link, nothing for a directory.
     Numbers are big-endian. Left out are owners, times, setuid, setgid and sticky bits, extended attributes, hard
     links among the files, and where the files were found.
+
+    `contents` are the digests of the files' contents by source, where they are known already.
     """
-    hasher = blake3(_FORMAT)
-    for entry in sorted(entries, key=attrgetter("path")):
-        hasher.update(_encoded(entry))
-    return hasher.hexdigest()
+    parts = [FORMAT]
+    for entry in in_order(entries):
+        holds = entry.target
+        if entry.kind == "file":
+            holds = content_digest(entry.source) if contents is None else contents[entry.source]
+        head = _HEAD.pack(entry.kind[0].encode(), entry.mode, len(entry.path))
+        parts += (head, entry.path, _LENGTH.pack(len(holds)), holds)
+    return blake3(b"".join(parts)).hexdigest()
 
 
-def _encoded(entry: Entry) -> bytes:
-    holds = _content_digest(entry.source) if entry.kind == "file" else entry.target
-    return b"".join(
-        (
-            entry.kind[0].encode(),
-            entry.mode.to_bytes(2, "big"),
-            len(entry.path).to_bytes(8, "big"),
-            entry.path,
-            len(holds).to_bytes(8, "big"),
-            holds,
-        )
-    )
-
-
-def _content_digest(path: bytes) -> bytes:
+def content_digest(path: bytes) -> bytes:
+    """The BLAKE3 digest of a file's content; an error if the file changes while it is read."""
     try:
         file = os.open(path, os.O_RDONLY)
         try:

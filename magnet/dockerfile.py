@@ -5,7 +5,6 @@ BuildKit then makes of the instructions: https://github.com/moby/buildkit/tree/m
 """
 
 import os
-import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,17 +16,14 @@ from e2b_dockerfile_utils import (
     DockerfileSyntaxError,
     ShellLex,
     parse_dockerfile_ast,
-    parse_heredoc,
 )
 
 from magnet.errors import MagnetfileError, did_you_mean
 from magnet.model import EMPTY, Platform
+from magnet.sources import copied, flag, is_remote, mounted, mounts
 
 NAMES = ("Dockerfile", "Containerfile")
 """The names of a Dockerfile that nobody had to name, in the order in which they are looked for."""
-
-EVERYTHING = "."
-"""The source that stands for the whole build context."""
 
 SCRATCH = "scratch"
 """The base that is no image."""
@@ -35,20 +31,22 @@ SCRATCH = "scratch"
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9-_.]*", re.IGNORECASE)
 _DIRECTIVE = re.compile(r"#\s*(syntax|escape|check)\s*=\s*(.+?)\s*", re.IGNORECASE)
 _OUR_SYNTAX = re.compile(r"(docker\.io/)?docker/dockerfile([:@].*)?")
-_REMOTE = re.compile(r"(https?|git|ssh)://|[\w.-]+@[\w.-]+:")
-_WILDCARD = re.compile(r"[*?\[\\]")
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm/v7", "armv6l": "arm/v6", "i686": "386"}
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One `FROM` and what follows it. `name` and `base` are as written; a name means the same in any case."""
+    """One `FROM` and what follows it.
+
+    `name`, `base` and `platform`, that of `--platform`, are as written; a name means the same in any case.
+    """
 
     index: int
     name: str | None
     base: str
     line: int
     instructions: tuple[DockerfileInstruction, ...]
+    platform: str | None = None
 
     def is_called(self, name: str) -> bool:
         """Whether `name` is this stage's name."""
@@ -56,6 +54,20 @@ class Stage:
 
     def __str__(self) -> str:
         return self.name or str(self.index)
+
+
+@dataclass(frozen=True)
+class Described:
+    """What of a Dockerfile decides the result of a build, in values of JSON: see `Dockerfile.described`.
+
+    `platforms` are those that a FROM asks for by itself, by the image that it names.
+    """
+
+    instructions: list[list[object]]
+    arguments: dict[str, str | None]
+    platforms: dict[str, str]
+    unchecked: tuple[str, ...]
+    mounts_context: bool
 
 
 @dataclass(frozen=True)
@@ -71,6 +83,11 @@ class Dockerfile:
     syntax: str | None
     arguments: tuple[DockerfileInstruction, ...]
     stages: tuple[Stage, ...]
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether its `# syntax=` line names a grammar that is not docker/dockerfile's."""
+        return self.syntax is not None and not _OUR_SYNTAX.fullmatch(self.syntax)
 
     def stage(self, name: str | None = None) -> Stage:
         """The stage of that name or number; the last one where none is asked for."""
@@ -105,19 +122,37 @@ class Dockerfile:
     def sources(
         self, stage: str | None = None, build_args: Mapping[str, str] = EMPTY, platform: Platform | None = None
     ) -> tuple[str, ...] | None:
-        """The paths in the build context that the needed stages copy or mount; None where that cannot be known.
+        """What the needed stages copy or mount of the build context, as patterns; None where that cannot be known.
 
-        Relative, sorted, without wildcards: `src/*.py` counts as `src`, and `.` is everything. Unknown is a path with
+        The patterns are those of an ignore file, sorted; `.` is everything. Unknown is a path with
         a variable that neither the Dockerfile nor `build_args` give a value (the base image may), or that an ARG and
         an ENV both set (the engines differ), and all paths where another `# syntax=` than docker/dockerfile decides
         what is copied. What an ONBUILD of a base image from outside copies is not seen here.
         """
-        if self.syntax is not None and not _OUR_SYNTAX.fullmatch(self.syntax):
+        if self.is_foreign:
             return None
         reading = _Reading(self, build_args, platform)
         found = {source for needed in reading.needed(self.stage(stage)) for source in reading.sources(needed)}
         known = {source for source in found if source is not None}
         return tuple(sorted(known)) if len(known) == len(found) else None
+
+    def described(
+        self, stage: str | None = None, build_args: Mapping[str, str] = EMPTY, platform: Platform | None = None
+    ) -> Described:
+        """The needed stages' instructions with the bases that they name, the values of the ARGs that these declare
+        (None where there is none), the URLs that an ADD fetches without a checksum, and whether a RUN mounts files of
+        the context.
+        """
+        reading = _Reading(self, build_args, platform)
+        needed = reading.needed(self.stage(stage))
+        # The number of a stage that COPY or a mount names is that among the needed ones: others do not count.
+        numbers = {str(one.index): number for number, one in enumerate(needed)}
+        instructions = [line for one in needed for line in reading.described(one, numbers)]
+        platforms = {reading.base(one): asked for one in needed if (asked := reading.platform(one))}
+        arguments = {name: value for one in needed for name, value in reading.arguments(one)}
+        unchecked = tuple(url for one in needed for url in reading.unchecked(one))
+        mounts_context = any(reading.mounts_context(one) for one in needed)
+        return Described(instructions, arguments, platforms, unchecked, mounts_context)
 
     def _no_stage(self, name: str) -> MagnetfileError:
         names = [str(stage) for stage in self.stages]
@@ -192,7 +227,7 @@ def _stage(path: Path, index: int, instructions: Sequence[DockerfileInstruction]
                 raise _error(path, start.start_line, f"`{name}` cannot be the name of a stage")
         case _:
             raise _error(path, start.start_line, "FROM takes an image, or an image, AS and a name")
-    return Stage(index, name, base, start.start_line, tuple(instructions[1:]))
+    return Stage(index, name, base, start.start_line, tuple(instructions[1:]), flag(start, "platform"))
 
 
 def _stage_in(stages: Sequence[Stage], word: str) -> Stage | None:
@@ -270,7 +305,7 @@ class _Reading:
     def images(self, stage: Stage) -> Iterator[str]:
         """The images from outside that one stage uses."""
         if self._parent(stage) is None:
-            yield from _unless_scratch(self._base(stage))
+            yield from _unless_scratch(self.base(stage))
         for word in self._origins(stage):
             if _stage_in(self._dockerfile.stages, word) is None:
                 yield from _unless_scratch(word)
@@ -279,11 +314,45 @@ class _Reading:
         """What one stage takes from the build context; None for what cannot be known."""
         for instruction, scope in self._steps(stage):
             if instruction.name in ("COPY", "ADD"):
-                yield from _copied(instruction, scope)
+                yield from copied(instruction, scope)
             elif instruction.name == "RUN":
-                yield from _mounted(instruction, scope)
+                yield from mounted(instruction, scope)
 
-    def _base(self, stage: Stage) -> str:
+    def described(self, stage: Stage, numbers: Mapping[str, int]) -> Iterator[list[object]]:
+        """The instructions of one stage, its FROM with the base that it names."""
+        yield ["FROM", self.base(stage), stage.name or "", self.platform(stage)]
+        for instruction in stage.instructions:
+            flags = [_renumbered(flag, numbers) for flag in instruction.flags]
+            heredocs = [[one.name, one.content, one.chomp, one.expand] for one in instruction.heredocs]
+            yield [instruction.name, *flags, instruction.json, *instruction.args, *heredocs]
+
+    def platform(self, stage: Stage) -> str:
+        """The platform that a stage's FROM asks for, or ""."""
+        return self._globals.expand(stage.platform, stage.line) or "" if stage.platform else ""
+
+    def arguments(self, stage: Stage) -> Iterator[tuple[str, str | None]]:
+        """The ARGs that one stage declares, with the values that they get from outside."""
+        for instruction in self._instructions(stage):
+            for word in instruction.args if instruction.name == "ARG" else ():
+                name = word.partition("=")[0]
+                yield name, self._build_args.get(name, self._globals.get(name))
+
+    def unchecked(self, stage: Stage) -> Iterator[str]:
+        """The URLs and repositories that one stage adds, whatever is there."""
+        for instruction, scope in self._steps(stage):
+            if instruction.name == "ADD" and not flag(instruction, "checksum"):
+                for word in instruction.args[:-1]:
+                    source = scope.expand(word, instruction.start_line) or word
+                    if is_remote(source):
+                        yield source
+
+    def mounts_context(self, stage: Stage) -> bool:
+        """Whether one stage mounts something of the build context."""
+        steps = self._steps(stage)
+        return any(True for instruction, scope in steps for _ in mounted(instruction, scope))
+
+    def base(self, stage: Stage) -> str:
+        """The image or stage that a stage's FROM names."""
         base = self._globals.expand(stage.base, stage.line)
         if not base:
             error = _error(self._dockerfile.path, stage.line, f"the image `{stage.base}` has an empty name")
@@ -292,7 +361,7 @@ class _Reading:
         return base
 
     def _parent(self, stage: Stage) -> Stage | None:
-        base = self._base(stage)
+        base = self.base(stage)
         # A number is an image's name here, and only stages that were there already are meant.
         return None if base.isdecimal() else _stage_in(self._dockerfile.stages[: stage.index], base)
 
@@ -303,8 +372,8 @@ class _Reading:
     def _origins(self, stage: Stage) -> Iterator[str]:
         """The words after COPY's `--from` and in the `from` of RUN's mounts."""
         for instruction, scope in self._steps(stage):
-            words = [_flag(instruction, "from")] if instruction.name == "COPY" else []
-            words += [mount.get("from") for mount in _mounts(instruction)]
+            words = [flag(instruction, "from")] if instruction.name == "COPY" else []
+            words += [mount.get("from") for mount in mounts(instruction)]
             # BuildKit takes the word as it stands, podman and buildah expand it.
             yield from (scope.expand(word, instruction.start_line) or word for word in words if word)
 
@@ -318,7 +387,7 @@ class _Reading:
     def _scope_before(self, stage: Stage) -> _Scope:
         parent = self._parent(stage)
         if parent is None:
-            return _Scope(self._dockerfile, is_complete=self._base(stage) == SCRATCH)
+            return _Scope(self._dockerfile, is_complete=self.base(stage) == SCRATCH)
         return self._scope_after(parent)
 
     def _scope_after(self, stage: Stage) -> _Scope:
@@ -370,54 +439,14 @@ def _declare_env(instruction: DockerfileInstruction, scope: _Scope) -> None:
             scope.set_env(name, value)
 
 
+def _renumbered(flag: str, numbers: Mapping[str, int]) -> str:
+    return re.sub(
+        r"(?<=from=)\d+(?=,|$)", lambda number: f"stage {numbers.get(number[0], number[0])}", flag, flags=re.IGNORECASE
+    )
+
+
 def _unless_scratch(image: str) -> tuple[str, ...]:
     return () if image == SCRATCH else (image,)
-
-
-def _flag(instruction: DockerfileInstruction, name: str) -> str | None:
-    prefix = f"--{name}="
-    return next((flag.removeprefix(prefix) for flag in instruction.flags if flag.startswith(prefix)), None)
-
-
-def _mounts(instruction: DockerfileInstruction) -> list[dict[str, str]]:
-    if instruction.name != "RUN":
-        return []
-    mounts = [flag.removeprefix("--mount=") for flag in instruction.flags if flag.startswith("--mount=")]
-    return [
-        {key.lower(): value for key, _, value in (field.partition("=") for field in mount.split(","))}
-        for mount in mounts
-    ]
-
-
-def _copied(instruction: DockerfileInstruction, scope: _Scope) -> Iterator[str | None]:
-    if _flag(instruction, "from"):
-        return
-    for word in instruction.args[:-1]:
-        if instruction.heredocs and parse_heredoc(word):
-            continue
-        source = scope.expand(word, instruction.start_line)
-        if source is None:
-            yield None
-        elif instruction.name == "COPY" or not _REMOTE.match(source):
-            yield _before_wildcard(_in_context(source))
-
-
-def _mounted(instruction: DockerfileInstruction, scope: _Scope) -> Iterator[str | None]:
-    for mount in _mounts(instruction):
-        kind = scope.expand(mount.get("type", "bind"), instruction.start_line)
-        if kind in ("bind", None) and not mount.get("from"):
-            source = scope.expand(mount.get("source") or mount.get("src") or "", instruction.start_line)
-            yield None if kind is None or source is None else _in_context(source)
-
-
-def _in_context(source: str) -> str:
-    return posixpath.normpath(posixpath.join("/", source)).lstrip("/") or EVERYTHING
-
-
-def _before_wildcard(source: str) -> str:
-    parts = source.split("/")
-    fixed = next((number for number, part in enumerate(parts) if _WILDCARD.search(part)), len(parts))
-    return "/".join(parts[:fixed]) or EVERYTHING
 
 
 def _platform_args(platform: Platform) -> dict[str, str]:

@@ -67,7 +67,9 @@ class LogFiles:
             if vertex.digest not in self._files and vertex.completed is None:
                 self._files[vertex.digest] = self._open(vertex)
         for log in status.logs:
-            self._files[log.vertex].write(log.data)
+            # A body that does not heed an interrupt may still print when its log is closed.
+            if file := self._files.get(log.vertex):
+                file.write(log.data)
         for vertex in status.vertexes:
             if vertex.completed is not None:
                 self._close(self._files.pop(vertex.digest), vertex)

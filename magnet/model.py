@@ -80,6 +80,16 @@ class Copy:
 
 
 @dataclass(frozen=True)
+class Whole:
+    """A context that holds all of a directory that is not ignored, whatever the Dockerfile copies.
+
+    `directory` is relative to the magnetfile's directory, or absolute; without one it is the build's own.
+    """
+
+    directory: str | Path | None = None
+
+
+@dataclass(frozen=True)
 class Mount:
     """A bind mount: a file or directory of this machine at `target` in a container.
 
@@ -151,7 +161,10 @@ class RunRequest:
 
 @dataclass(frozen=True)
 class Image:
-    """An image in an engine's store. `id` is `sha256:` and 64 hexadecimal digits on every engine."""
+    """An image in an engine's store. `id` is `sha256:` and 64 hexadecimal digits on every engine.
+
+    `has_triggers` is whether ONBUILD instructions of it may run when it is a base.
+    """
 
     id: str
     tags: tuple[str, ...] = ()
@@ -162,6 +175,7 @@ class Image:
     user: str = ""
     workdir: str = ""
     labels: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    has_triggers: bool = False
 
 
 @dataclass(frozen=True)

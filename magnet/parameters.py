@@ -7,17 +7,17 @@
 | `name: str = "x"` | an option `--name` |
 | `*, name: str` | a required option `--name` |
 | `name: bool = False` | `--name` and `--no-name` |
-| `name: tuple[str, ...] = ()` | `--name`, as often as wanted |
+| `name: tuple[str, ...] = ()`, `list[str]` | `--name`, as often as wanted |
 | `name: Literal["a", "b"] = "a"`, an Enum | an option with these choices |
 
-`int`, `float` and `Path` are converted; `Annotated[str, "help"]` and `Annotated[str, Parameter("-n", help="help")]` add
-help and other names.
+`int`, `float` and `Path` are converted; without an annotation the type is that of the default, else `str`.
+`Annotated[str, "help"]` and `Annotated[str, Parameter("-n", help="help")]` add help and other names.
 """
 
 import enum
 import inspect
 import types
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -91,20 +91,41 @@ def make_command(target: Target[..., Any]) -> click.Command:
         raise MagnetfileError(f"{target.place}: target `{target.name}`: annotation: {error}") from error
     params: list[click.Parameter] = []
     for parameter in parameters:
-        params += _click_parameters(target, parameter, hints.get(parameter.name, str))
+        params += _click_parameters(target, parameter, hints.get(parameter.name, _type_of_default(parameter)))
     takes_rest = any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters)
     return click.Command(
         target.name,
         params=params,
-        help=_help(target),
+        help=_help(target, hints),
         # Words for a program in a container are not options of the target that runs it.
         context_settings={"allow_interspersed_args": not takes_rest},
     )
 
 
-def _help(target: Target[..., Any]) -> str:
+def _help(target: Target[..., Any], hints: Mapping[str, Any]) -> str:
     aliases = f"\n\nAliases: {', '.join(target.aliases)}" if target.aliases else ""
-    return f"{target.help}{aliases}"
+    arguments = ""
+    for parameter in target.signature.parameters.values():
+        marker = _unwrap(hints.get(parameter.name))[1]
+        if isinstance(marker, Parameter) and marker.help and _is_argument(parameter, marker):
+            arguments += f"\n  {marker.metavar or parameter.name.upper()}  {marker.help}"
+    # Click shows the help of options only; \b keeps its lines as they are.
+    return f"{target.help}{aliases}" + (f"\n\n\b\nArguments:{arguments}" if arguments else "")
+
+
+def _type_of_default(parameter: inspect.Parameter) -> Any:
+    default = parameter.default
+    if isinstance(default, tuple):
+        return tuple[str, ...]
+    if isinstance(default, list):
+        return list[str]
+    return type(default) if isinstance(default, bool | int | float | Path) else str
+
+
+def _is_argument(parameter: inspect.Parameter, spec: Parameter) -> bool:
+    if parameter.kind is parameter.VAR_POSITIONAL or spec.argument:
+        return True
+    return parameter.default is parameter.empty and parameter.kind is not parameter.KEYWORD_ONLY
 
 
 def _click_parameters(target: Target[..., Any], parameter: inspect.Parameter, annotation: Any) -> list[click.Parameter]:
@@ -117,15 +138,10 @@ def _click_parameters(target: Target[..., Any], parameter: inspect.Parameter, an
     if parameter.kind is parameter.VAR_KEYWORD:
         raise MagnetfileError(f"{target.place}: target `{target.name}`: **{parameter.name} cannot be an option")
     required = parameter.default is parameter.empty
-    if required and parameter.kind is not parameter.KEYWORD_ONLY:
-        return [click.Argument([parameter.name], type=_type(target, annotation), metavar=spec.metavar)]
-    if spec.argument:
+    if _is_argument(parameter, spec):
+        settings: dict[str, Any] = {} if required else {"default": parameter.default}
         type_ = _type(target, annotation)
-        return [
-            click.Argument(
-                [parameter.name], type=type_, required=False, default=parameter.default, metavar=spec.metavar
-            )
-        ]
+        return [click.Argument([parameter.name], type=type_, required=required, metavar=spec.metavar, **settings)]
     return [_option(target, parameter, annotation, spec, required=required)]
 
 
@@ -133,16 +149,19 @@ def _option(
     target: Target[..., Any], parameter: inspect.Parameter, annotation: Any, spec: Parameter, *, required: bool
 ) -> click.Option:
     long = f"--{parameter.name.replace('_', '-')}"
-    names = spec.names if any(name.startswith("--") for name in spec.names) else (*spec.names, long)
+    is_named = any(name.startswith("--") for name in spec.names)
+    names = spec.names if is_named else (*spec.names, long)
     settings: dict[str, Any] = {"help": spec.help, "required": required, "metavar": spec.metavar}
     if not required:
         settings["default"] = parameter.default
         settings["show_default"] = parameter.default not in (None, "", (), False)
     if annotation is bool:
-        # A switch that is named explicitly, as `--rm`, has no opposite but the one it names.
-        on_off = names if spec.names else (*names[:-1], f"{long}/--no-{long[2:]}")
+        # A switch whose long name is given, as `--rm`, has no opposite but the one it names.
+        on_off = names if is_named else (*spec.names, f"{long}/--no-{long[2:]}")
         return click.Option([parameter.name, *on_off], is_flag=True, **settings)
-    repeated = get_origin(annotation) in (tuple, list)
+    repeated = _is_repeated(annotation)
+    if get_origin(annotation) is list:
+        settings["callback"] = lambda _context, _option, values: list(values)
     if repeated:
         annotation = get_args(annotation)[0]
     make = click.Option if spec.implied is None else _ImpliedOption
@@ -150,6 +169,10 @@ def _option(
     if isinstance(option, _ImpliedOption):
         option.implied = spec.implied or ""
     return option
+
+
+def _is_repeated(annotation: Any) -> bool:
+    return get_origin(annotation) is list or (get_origin(annotation) is tuple and get_args(annotation)[1:] == (...,))
 
 
 def _engine_option(spec: OptionSpec) -> click.Option:
@@ -161,15 +184,15 @@ def _engine_option(spec: OptionSpec) -> click.Option:
 
 def _unwrap(annotation: Any) -> tuple[Any, Any]:
     """The type of an annotation without Annotated and None, and the marker that was in it."""
-    marker = None
     if get_origin(annotation) is Annotated:
         annotation, *extras = get_args(annotation)
-        for extra in extras:
-            marker = Parameter(help=extra) if isinstance(extra, str) else extra
+        markers = [Parameter(help=extra) if isinstance(extra, str) else extra for extra in extras]
+        return _unwrap(annotation)[0], markers[-1]
     if get_origin(annotation) in (Union, types.UnionType):
         others = [one for one in get_args(annotation) if one is not type(None)]
-        annotation = others[0] if len(others) == 1 else annotation
-    return annotation, marker
+        if len(others) == 1:
+            return _unwrap(others[0])
+    return annotation, None
 
 
 def _type(target: Target[..., Any], annotation: Any) -> Any:
@@ -197,7 +220,7 @@ def _split(words: Sequence[str], command: click.Command) -> tuple[list[str], lis
     index = 0
     while index < len(words):
         word = words[index]
-        if word == "--" or (takes_rest and not word.startswith("-")):
+        if word == "--" or (takes_rest and (word == "-" or not word.startswith("-"))):
             return own + list(words[index:]), []
         if word.startswith("-") and len(word) > 1:
             end = index + 1 + _values_after(word, options)
@@ -225,17 +248,20 @@ def _value_count(option: click.Option) -> int:
 
 
 def _as_click_takes_it(word: str, options: dict[str, click.Option]) -> str:
-    """An option word in a form of docker's and podman's that click has not: `--pull` alone, `--rm=true`."""
+    """An option word in a form of docker's and podman's that click has not: `--pull` alone, `--rm=true`, `-t=app`."""
     name, equals, value = word.partition("=")
     option = options.get(name)
     if isinstance(option, _ImpliedOption) and not equals:
-        return f"{name}={option.implied}"
-    if option is None or not option.is_flag or not equals:
+        value = option.implied
+    elif option is None or not equals:
         return word
+    if not option.is_flag:
+        return f"{name}={value}" if name.startswith("--") else f"{name}{value}"
+    opposites = option.opts if name in option.secondary_opts else option.secondary_opts
     if value.lower() in ("true", "1"):
         return name
-    if value.lower() in ("false", "0") and option.secondary_opts:
-        return option.secondary_opts[0]
+    if value.lower() in ("false", "0") and opposites:
+        return opposites[-1]
     raise UsageError(f"`{word}` cannot be had", hint=f"leave `{name}` out, or give it without a value")
 
 
@@ -255,7 +281,7 @@ def _call(target: Target[..., Any], command: click.Command, words: list[str], ou
         with command.make_context(f"magnet {target.name}", words) as context:
             values = context.params
     except click.UsageError as error:
-        raise usage_error(error, f"target `{target.name}`: ", outer) from error
+        raise usage_error(error, target.name, outer) from error
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
     for parameter in target.signature.parameters.values():
@@ -280,8 +306,9 @@ def _engine_words(command: click.Command, values: dict[str, Any]) -> tuple[str, 
     return tuple(words)
 
 
-def usage_error(error: click.UsageError, prefix: str = "", outer: Collection[str] = ()) -> UsageError:
-    """What click says of a command line, as an error of magnet's."""
+def usage_error(error: click.UsageError, target: str = "", outer: Collection[str] = ()) -> UsageError:
+    """What click says of a command line, or of the part of it that is a target's, as an error of magnet's."""
+    prefix = f"target `{target}`: " if target else ""
     message = error.format_message().rstrip(".")
     hint = None
     if isinstance(error, click.NoSuchOption):
@@ -290,7 +317,7 @@ def usage_error(error: click.UsageError, prefix: str = "", outer: Collection[str
             return UsageError(prefix + message, hint=f"`{error.option_name}` is magnet's own: put it before the target")
         near = [f"`{name}`" for name in error.possibilities or ()]
         hint = f"did you mean {' or '.join(near)}?" if near else None
-    program = error.ctx.command_path if error.ctx else "magnet"
+    program = f"magnet {target}" if target else "magnet"
     return UsageError(
         f"{prefix}{message[:1].lower()}{message[1:]}", hint=hint or f"`{program} --help` shows what there is"
     )

@@ -2,18 +2,24 @@
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
+
+from e2b_dockerfile_utils import PatternMatcher
 
 from magnet import context as contexts
 from magnet import dockerfile
 from magnet.backends.base import Backend
-from magnet.digest import tree_digest
-from magnet.dockerfile import Dockerfile
+from magnet.context import Entry, Walked
+from magnet.dockerfile import Described, Dockerfile
 from magnet.errors import EngineError, MagnetfileError
-from magnet.model import EMPTY, BuildRequest, Copy, Option, Platform, Pull
+from magnet.index import FileIndex, Tree
+from magnet.model import EMPTY, BuildRequest, Copy, Image, Option, Platform, Pull, Whole
+from magnet.narrow import narrow
 from magnet.process import Shell
+from magnet.sources import EVERYTHING, literal_pattern
 from magnet.staging import stage
 from magnet.workspace import BUILD_DIRECTORY
 
@@ -24,7 +30,7 @@ class Recipe:
 
     directory: str | Path = "."
     file: str | Path | None = None
-    context: Sequence[Copy] | None = None
+    context: Sequence[Copy] | Whole | None = None
     tags: tuple[str, ...] = ()
     build_args: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     stage: str | None = None
@@ -35,20 +41,82 @@ class Recipe:
     options: tuple[Option, ...] = ()
 
 
-def prepare(recipe: Recipe, root: Path, backend: Backend, shell: Shell, scratch: Path) -> BuildRequest:
-    """The request that builds the recipe, with its context and ignore file in `scratch`.
+@dataclass(frozen=True)
+class Context:
+    """Which files a build can see, and how the engine gets them.
 
-    Base images are fetched here when the recipe's pull policy says so: engines differ in what their own means.
+    In place, it is given `directory`, and ignores what `ignores` says; where that is None, the files are staged. `name`
+    is all that decides what `walk` finds, besides the files themselves. `widened` says why all that is not ignored is
+    in it, where that is not what was asked for.
+    """
+
+    name: str
+    walk: Callable[[], Walked]
+    directory: Path | None = None
+    ignores: Callable[[], tuple[str, ...]] = tuple
+    widened: str | None = None
+    sources: tuple[str, ...] | None = None
+
+    def why(self, entry: Entry) -> str:
+        """What put an entry into the context, in a few words."""
+        if self.sources is None:
+            return "not ignored" if self.directory else "declared"
+        path = os.fsdecode(entry.path)
+        source = next((source for source in self.sources if PatternMatcher([source]).matches(path)), None)
+        return f"copied as `{source}`" if source else "a link leads there"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A build whose inputs are known. `bases` are its base images, by the names that the Dockerfile gives them."""
+
+    recipe: Recipe
+    dockerfile: Dockerfile
+    bases: Mapping[str, Image]
+    context: Context
+    tree: Tree
+
+    @cached_property
+    def described(self) -> Described:
+        """What of the Dockerfile decides the result."""
+        return self.dockerfile.described(self.recipe.stage, self.recipe.build_args, self.recipe.platform)
+
+
+def prepare(recipe: Recipe, root: Path, backend: Backend, shell: Shell, index: FileIndex) -> Prepared:
+    """Find out what goes into a build, without building anything.
+
+    Base images are fetched here as the recipe's pull policy says: engines differ in what their own means.
     """
     directory = _directory(root, recipe.directory)
     file = _dockerfile(root, directory, recipe.file)
+    if isinstance(recipe.context, Whole) and recipe.context.directory is not None:
+        directory = _directory(root, recipe.context.directory)
     parsed = dockerfile.parse(file)
     parsed.stage(recipe.stage)  # must exist
-    _fetch_bases(recipe, parsed, backend, shell)
-    context, dockerfile_given, ignorefile = _context(recipe, root, directory, file, backend, shell, scratch)
+    bases = _bases(recipe, parsed, backend, shell)
+    context = _context(recipe, root, directory, parsed, bases)
+    tree = index.tree(context.name, context.walk)
+    if backend.engine.builder == "legacy":
+        context = _for_legacy_builder(context, tree, directory, file)
+    return Prepared(recipe, parsed, bases, context, tree)
+
+
+def is_still_so(prepared: Prepared, index: FileIndex, backend: Backend, shell: Shell) -> bool:
+    """Whether the Dockerfile, the files of the context and the base images are what they were before the build."""
+    tree = index.tree(prepared.context.name, prepared.context.walk)
+    if tree.digest != prepared.tree.digest or dockerfile.parse(prepared.dockerfile.path) != prepared.dockerfile:
+        return False
+    now = ((backend.inspect(name, shell), image) for name, image in prepared.bases.items())
+    return all(found is not None and found.id == image.id for found, image in now)
+
+
+def request(prepared: Prepared, backend: Backend, scratch: Path, *, dry_run: bool) -> BuildRequest:
+    """The request that builds it, with its context and ignore file in `scratch`."""
+    recipe, parsed = prepared.recipe, prepared.dockerfile
+    context, given, ignorefile = _on_disk(prepared, backend, scratch, dry_run=dry_run)
     return BuildRequest(
         context=context,
-        dockerfile=dockerfile_given,
+        dockerfile=given,
         ignorefile=ignorefile,
         iidfile=scratch / "iid",
         tags=recipe.tags,
@@ -77,47 +145,115 @@ def _dockerfile(root: Path, directory: Path, name: str | Path | None) -> Path:
     return file
 
 
-def _fetch_bases(recipe: Recipe, parsed: Dockerfile, backend: Backend, shell: Shell) -> None:
-    if recipe.pull == "missing":
-        # The engine does just that by itself, in the course of the build.
-        return
-    for base in parsed.bases(recipe.stage, recipe.build_args, recipe.platform):
-        backend.resolve(base, shell, pull=recipe.pull, platform=recipe.platform)
+def _bases(recipe: Recipe, parsed: Dockerfile, backend: Backend, shell: Shell) -> dict[str, Image]:
+    """The base images by name; in a dry run, which fetches nothing, those that are here."""
+    names = parsed.bases(recipe.stage, recipe.build_args, recipe.platform)
+    if shell.dry_run:
+        return {name: image for name in names if (image := backend.inspect(name, shell))}
+    return {name: backend.resolve(name, shell, pull=recipe.pull, platform=recipe.platform) for name in names}
 
 
-def _context(
-    recipe: Recipe, root: Path, directory: Path, file: Path, backend: Backend, shell: Shell, scratch: Path
-) -> tuple[Path, Path, Path | None]:
-    """The context, the Dockerfile and the ignore file that the engine is given.
-
-    Files that are declared, or that the legacy builder is to see, are staged: hard links in a directory that is
-    named by their digest, for BuildKit keys what it has of a context by that name. Else the engine is given the
-    project's directory itself.
-    """
+def _context(recipe: Recipe, root: Path, directory: Path, parsed: Dockerfile, bases: Mapping[str, Image]) -> Context:
     never = root / BUILD_DIRECTORY
-    is_legacy = backend.engine.builder == "legacy"
+    if recipe.context is not None and not isinstance(recipe.context, Whole):
+        copies = recipe.context
+        sources = [os.path.realpath(root / copy.source) for copy in copies]
+        return Context(repr((copies, sources, str(never))), lambda: contexts.declared(copies, root, never))
+    ignore = contexts.find_ignore_file(directory, parsed.path)
+    ignored = contexts.read_ignore_file(ignore) if ignore else ()
+    selected, widened = _sources(recipe, parsed, bases)
+    shut = _below(never, directory)
+    name = repr((os.path.realpath(directory), selected, ignored, str(never)))
+    if selected is None or EVERYTHING in selected:
+        return Context(
+            name,
+            lambda: contexts.selected(directory, (), ignored, never),
+            directory,
+            lambda: (*ignored, *shut),
+            widened,
+        )
+    is_written = all(map(_can_be_written, selected)) and not any(pattern.startswith("!") for pattern in ignored)
+
+    def ignores() -> tuple[str, ...]:
+        patterns, _ = narrow(directory, selected, ignored, never)
+        if EVERYTHING in patterns:
+            return (*ignored, *shut)
+        return ("*", *(f"!{pattern}" for pattern in patterns), *ignored, *shut)
+
+    def walk() -> Walked:
+        return narrow(directory, selected, ignored, never)[1]
+
+    return Context(name, walk, directory if is_written else None, ignores, sources=selected)
+
+
+def _sources(
+    recipe: Recipe, parsed: Dockerfile, bases: Mapping[str, Image]
+) -> tuple[tuple[str, ...] | None, str | None]:
+    """The sources of an automatic context, or None and why there are none."""
+    if recipe.context is not None:
+        return None, None
+    sources = parsed.sources(recipe.stage, recipe.build_args, recipe.platform)
+    if sources is None:
+        return None, "the Dockerfile copies what cannot be known before it is built"
+    for name, image in bases.items():
+        if image.has_triggers:
+            return None, f"the base image `{name}` has ONBUILD instructions, which may copy more"
+    return sources, None
+
+
+def _can_be_written(pattern: str) -> bool:
+    """Whether a line of an ignore file can take the pattern back in, on every engine.
+
+    BuildKit 20.10 looks into an ignored directory only where its name stands in a `!` pattern, letter by letter.
+    """
+    directory = pattern.rpartition("/")[0]
+    is_plain = not set(directory) & set("*?[\\")
+    return is_plain and pattern == pattern.strip() and "\n" not in pattern and "\r" not in pattern
+
+
+def _for_legacy_builder(context: Context, tree: Tree, directory: Path, file: Path) -> Context:
+    """The context, staged: the legacy builder reads the `.dockerignore` at its root, and no other."""
     ignore = contexts.find_ignore_file(directory, file)
-    patterns = contexts.read_ignore_file(ignore) if ignore else ()
-    if recipe.context is None and not is_legacy:
-        shut = _below(never, directory)
-        return directory, *_ignoring((*patterns, *shut), file, backend, scratch)
-    if recipe.context is None:
-        entries = contexts.whole(directory, patterns, never)
-        hidden = ignore is not None and ignore.name == ".dockerignore"
-    else:
-        entries = contexts.declared(recipe.context, root, never)
-        hidden = False
-    if is_legacy and not hidden and any(entry.path == b".dockerignore" for entry in entries):
+    is_meant = context.directory is not None and ignore is not None and ignore.name == ".dockerignore"
+    if not is_meant and any(entry.path == b".dockerignore" for entry in tree.entries):
         raise EngineError(
             "the legacy builder would apply the `.dockerignore` at the root of this context, which is not meant for it",
             hint='leave it out, as with Copy(..., exclude=".dockerignore"), or install docker\'s buildx plugin',
         )
-    staged = scratch / tree_digest(entries)
-    if not shell.dry_run:
-        stage(entries, staged)
-    if is_legacy:
-        return staged, file, None
-    return staged, *_ignoring((), file, backend, scratch)
+    return replace(context, directory=None)
+
+
+def _on_disk(prepared: Prepared, backend: Backend, scratch: Path, *, dry_run: bool) -> tuple[Path, Path, Path | None]:
+    """The context, the Dockerfile and the ignore file that the engine is given.
+
+    BuildKit keeps what it has of a context under the name of its directory, and then trusts sizes and times: so the
+    context's name is always its digest, as that of a staged directory of hard links, or of a link to the directory.
+    """
+    context, file = prepared.context, prepared.dockerfile.path
+    named = scratch / prepared.tree.digest
+    if context.directory is None:
+        if not dry_run:
+            stage(prepared.tree.entries, named)
+        if backend.engine.builder == "legacy":
+            return named, _staged(file, prepared.tree, named), None
+        return named, *_ignoring((), file, backend, scratch)
+    if backend.engine.builder == "buildah":
+        return context.directory, *_ignoring(context.ignores(), file, backend, scratch)
+    named.symlink_to(context.directory)
+    return named, *_ignoring(context.ignores(), file, backend, scratch)
+
+
+def _staged(file: Path, tree: Tree, directory: Path) -> Path:
+    """The Dockerfile, as it is in the staged context where it is part of it.
+
+    The legacy client adds one from outside to the context, and its name to the `.dockerignore` there.
+    """
+    source = os.fsencode(os.path.realpath(file))
+    inside = next((entry.path for entry in tree.entries if entry.source == source), None)
+    return file if inside is None else directory / os.fsdecode(inside)
+
+
+_IGNORES_NOTHING = "!*"
 
 
 def _ignoring(patterns: Sequence[str], file: Path, backend: Backend, scratch: Path) -> tuple[Path, Path | None]:
@@ -126,7 +262,8 @@ def _ignoring(patterns: Sequence[str], file: Path, backend: Backend, scratch: Pa
     Podman and buildah are told the ignore file. BuildKit reads `<Dockerfile>.dockerignore`, so that it gets a copy
     of the Dockerfile with one beside it. Both then read no other.
     """
-    text = "".join(f"{pattern}\n" for pattern in patterns) or "# nothing\n"
+    # Without any pattern, podman would read an ignore file of the context in spite of all.
+    text = "".join(f"{pattern}\n" for pattern in patterns or [_IGNORES_NOTHING])
     if backend.engine.builder == "buildah":
         ignorefile = scratch / "ignore"
         ignorefile.write_text(text, "utf-8", "surrogateescape")
@@ -139,4 +276,6 @@ def _ignoring(patterns: Sequence[str], file: Path, backend: Backend, scratch: Pa
 
 def _below(never: Path, directory: Path) -> tuple[str, ...]:
     """The pattern that shuts magnet's own directory out of a context that holds it."""
-    return (f"/{never.relative_to(directory).as_posix()}",) if never.is_relative_to(directory) else ()
+    if not never.is_relative_to(directory):
+        return ()
+    return (literal_pattern(never.relative_to(directory).as_posix()),)

@@ -3,6 +3,7 @@
 The only importer of `sh`, and that late: it costs more to import than a build in which nothing changed.
 """
 
+import fcntl
 import os
 import re
 import selectors
@@ -10,6 +11,8 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
+import termios
 import threading
 import time
 from collections import deque
@@ -32,6 +35,7 @@ TAIL_LINES = 40
 
 _READ_BYTES = 1 << 16
 _LONGEST_LINE = 1 << 20
+_PATIENCE = 1.0  # seconds to read on when the child is gone and others hold its pipes
 _ANSI = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -48,6 +52,20 @@ class Completed:
         """The last lines of both streams that are not blank, stderr's last."""
         text = _ANSI.sub(b"", self.stdout + b"\n" + self.stderr).decode(errors="replace")
         return tuple(line.rstrip() for line in re.split(r"[\r\n]+", text) if line.strip())
+
+
+def ending(returncode: int) -> str:
+    """How a program ended, as a verb: its exit code, or the signal that killed it.
+
+    >>> ending(3), ending(-9)
+    ('failed with exit code 3', 'was ended by SIGKILL')
+    """
+    if returncode >= 0:
+        return f"failed with exit code {returncode}"
+    try:
+        return f"was ended by {signal.Signals(-returncode).name}"
+    except ValueError:  # a real-time signal
+        return f"was ended by signal {-returncode}"
 
 
 def render(command: Command) -> str:
@@ -71,21 +89,28 @@ def ask(command: Command, *, timeout: float = 60, cwd: Path | None = None) -> Co
     A program that is missing or cannot be started answers with exit code 127, as in a shell.
     """
     try:
-        done = subprocess.run(
+        child = subprocess.Popen(
             command.argv,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             env={**os.environ, **command.env},
-            timeout=timeout,
             cwd=cwd,
             # Its own group, so that Ctrl-C reaches magnet alone, which decides what becomes of its children.
             process_group=0,
         )
     except OSError as error:
         return Completed(127, stderr=str(error).encode())
-    except subprocess.TimeoutExpired:
-        return Completed(124, stderr=f"no answer within {timeout:g} seconds".encode())
-    return Completed(done.returncode, done.stdout, done.stderr)
+    with child:
+        try:
+            out, err = child.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            end([Process(child.pid, lambda: child.poll() is None)], at_once=True)
+            return Completed(124, stderr=f"no answer within {timeout:g} seconds".encode())
+        except BaseException:
+            end([Process(child.pid, lambda: child.poll() is None)], at_once=True)
+            raise
+    return Completed(child.returncode, out, err)
 
 
 class Children:
@@ -117,31 +142,42 @@ class Children:
 
         if self.is_stopping:
             raise Canceled
-        program = _find(command.argv[0])
+        environment = {**env, **command.env}
+        program = _find(command.argv[0], cwd, environment)
         with _pipe() as (out_read, out_write), _pipe() as (err_read, err_write), _input(stdin) as input_fd:
             # sh's own pty, decoding and line callbacks are left out: it is given the ends of pipes, and we read.
             start: Any = sh.Command(program)
-            running = start(
-                *command.argv[1:],
-                _bg=True,
-                _bg_exc=False,
-                _return_cmd=True,
-                _new_session=True,
-                _preexec_fn=_default_signals,
-                _in=input_fd,
-                _out=out_write.fileno(),
-                _err=err_write.fileno(),
-                _tty_in=False,
-                _tty_out=False,
-                _decode_errors="surrogateescape",
-                _cwd=str(cwd),
-                _env={**env, **command.env},
-            )
+            try:
+                running = start(
+                    [_Word(word) for word in command.argv[1:]],
+                    _bg=True,
+                    _bg_exc=False,
+                    _return_cmd=True,
+                    _new_session=True,
+                    _preexec_fn=_default_signals,
+                    _in=input_fd,
+                    _out=out_write.fileno(),
+                    _err=err_write.fileno(),
+                    _tty_in=False,
+                    _tty_out=False,
+                    _decode_errors="surrogateescape",
+                    _cwd=str(cwd),
+                    _env=environment,
+                )
+            except sh.ForkException as error:
+                # Its text is the traceback of what went wrong between fork and exec.
+                reason = re.search(r"^\s*(?:\w+Error: )(?:\[Errno \d+\] )?(.+?)(?:: b?'.*)?$", str(error), re.MULTILINE)
+                raise _cannot_start(command.argv[0], reason[1] if reason else "") from error
             out_write.close()
             err_write.close()
             child = Process(running.pid, running.is_alive, command.stop_steps_first)
             with self._registered(child):
-                _read({out_read.fileno(): 1, err_read.fileno(): 2}, write, running.is_alive)
+                try:
+                    _read({out_read.fileno(): 1, err_read.fileno(): 2}, write, running.is_alive)
+                except BaseException:
+                    # Nobody takes its output any more.
+                    end([child], at_once=True)
+                    raise
                 returncode: int = running.process.wait()
         if self.is_stopping:
             raise Canceled
@@ -151,7 +187,12 @@ class Children:
         """Run the command on magnet's own terminal, in its process group, and return its exit code."""
         if self.is_stopping:
             raise Canceled
-        child = subprocess.Popen(command.argv, cwd=cwd, env={**env, **command.env})
+        environment = {**env, **command.env}
+        program = _find(command.argv[0], cwd, environment)
+        try:
+            child = subprocess.Popen(command.argv, executable=program, cwd=cwd, env=environment)
+        except OSError as error:
+            raise _cannot_start(command.argv[0], error.strerror or str(error)) from error
         with self._registered(Process(child.pid, lambda: child.poll() is None, command.stop_steps_first)):
             returncode = child.wait()
         if self.is_stopping:
@@ -172,9 +213,9 @@ class Children:
     def _registered(self, child: Process) -> Iterator[None]:
         with self._lock:
             self._children[child.pid] = child
-        # A stop between the check at the start and this line did not know of the child.
+        # A stop between the check at the start and this line did not know of the child, and nobody waits for it.
         if self.is_stopping:
-            end([child])
+            end([child], at_once=True)
         try:
             with self._record(child):
                 yield
@@ -222,6 +263,10 @@ class Shell:
         with self.terminal():
             return Completed(self.children.attach(command, cwd=self.cwd, env=self.env))
 
+    def say(self, line: str) -> None:
+        """Print a line among what the commands print."""
+        self.write(1, f"{line}\n".encode(errors="surrogateescape"))
+
     def clean(self, command: Command) -> None:
         """Print and run a command that tidies up, even where all others are being stopped."""
         self.echo(command)
@@ -235,8 +280,12 @@ class Shell:
         return ask(command, cwd=self.cwd)
 
 
-def _find(program: str) -> str:
-    path = shutil.which(program)
+def _find(program: str, cwd: Path, env: Mapping[str, str]) -> str:
+    """The path of a program, which a shell in that directory and environment would start."""
+    if "/" in program:
+        path = shutil.which(cwd / program)
+    else:
+        path = shutil.which(program, path=os.pathsep.join(str(cwd / one) for one in _search_path(env)))
     if path is None:
         raise CommandFailed(
             f"`{program}` is not an executable program here",
@@ -244,6 +293,25 @@ def _find(program: str) -> str:
             hint=f"install `{program}`, or add its directory to PATH",
         )
     return path
+
+
+def _search_path(env: Mapping[str, str]) -> list[str]:
+    return env.get("PATH", os.defpath).split(os.pathsep)
+
+
+def _cannot_start(program: str, why: str) -> CommandFailed:
+    return CommandFailed(
+        f"`{program}` cannot be started{': ' if why else ''}{why}",
+        returncode=126,
+        hint="see whether it is made for this machine, and whether the interpreter that its first line names is here",
+    )
+
+
+class _Word(str):
+    """An argument that need not be UTF-8: sh encodes those in a list by this method, and strictly."""
+
+    def encode(self, *_: str) -> bytes:
+        return str.encode(self, "utf-8", "surrogateescape")
 
 
 def _default_signals() -> None:
@@ -267,24 +335,38 @@ def _input(stdin: int | None) -> Iterator[int]:
         os.close(fd)
 
 
+def _readable(fd: int) -> int:
+    """How many bytes wait in a pipe."""
+    return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
 def _read(streams: Mapping[int, int], write: Write, is_alive: Callable[[], bool]) -> None:
     """Hand on whole lines from every stream until all have ended.
 
     A grandchild may hold a stream open long after the child is gone; it is not waited for.
     """
     rest = dict.fromkeys(streams, b"")
+    unread: dict[int, int] = {}  # what the child itself has left in the pipes
+    gone_since: float | None = None
+    asked = time.monotonic()
     with selectors.DefaultSelector() as selector:
         for fd in streams:
             selector.register(fd, selectors.EVENT_READ)
-        silent_since = None
         while selector.get_map():
-            ready = selector.select(timeout=0.2)
-            if not ready and not is_alive():
-                silent_since = silent_since or time.monotonic()
-                if time.monotonic() - silent_since > 1:
-                    break
+            ready = selector.select(timeout=_PATIENCE / 5)
+            now = time.monotonic()
+            if gone_since is None and now - asked > _PATIENCE / 5:
+                asked = now
+                if not is_alive():
+                    gone_since = now
+                    unread = {fd: _readable(fd) for fd in streams}
+            is_read = not ready or all(left <= 0 for left in unread.values())
+            if gone_since is not None and now - gone_since > _PATIENCE and is_read:
+                break
             for key, _ in ready:
                 data = os.read(key.fd, _READ_BYTES)
+                if gone_since is not None:
+                    unread[key.fd] -= len(data)
                 if not data:
                     selector.unregister(key.fd)
                     continue

@@ -28,11 +28,14 @@ def read_settings(root: Path) -> Settings:
     """The settings in `root`'s pyproject.toml; there need not be one."""
     path = root / "pyproject.toml"
     try:
-        table: Any = tomllib.loads(path.read_text("utf-8")).get("tool", {}).get("magnet", {})
+        tools: Any = tomllib.loads(path.read_text("utf-8")).get("tool", {})
     except FileNotFoundError:
         return Settings()
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path.name} cannot be read: {error}") from error
+    table = tools.get("magnet", {}) if isinstance(tools, dict) else None
+    if not isinstance(table, dict):
+        raise UsageError(f"{path.name}: [tool.magnet] must be a table")
     for key, value in table.items():
         if key not in _SETTINGS:
             raise UsageError(
@@ -70,10 +73,22 @@ def _remote_path(url: str) -> str:
     >>> _remote_path("https://user:secret@example.org:8443/team/app")
     'example.org/team/app'
     """
-    match = re.fullmatch(r"(?:\w[\w+.-]*://)?(?:[^/@]*@)?(?P<host>[\w.-]+)(?::\d+(?=/))?[:/](?P<path>[^:].*)", url)
-    if match is None or url.startswith(("/", ".", "file:")):
-        return ""
-    return f"{match['host']}/{match['path'].strip('/').removesuffix('.git')}"
+    host, path = _split_url(url) if "://" in url else _split_scp(url)
+    path = path.strip("/").removesuffix(".git")
+    return f"{host}/{path}" if host and path else ""
+
+
+def _split_url(url: str) -> tuple[str, str]:
+    # Whatever stands before the last `@` may be a secret, even where it should have been quoted.
+    scheme, _, rest = url.partition("://")
+    match = re.fullmatch(r"(\[[^\]]*\]|[^:/]*)(?::\d*)?(/.*)?", rest.rpartition("@")[2])
+    return (match[1], match[2] or "") if match and scheme != "file" else ("", "")
+
+
+def _split_scp(url: str) -> tuple[str, str]:
+    # git-clone(1): `[user@]host:path`, where no slash stands before the first colon.
+    host, colon, path = url.partition(":")
+    return (host.rpartition("@")[2], path) if colon and "/" not in host else ("", "")
 
 
 def _safe_path(name: str) -> str:

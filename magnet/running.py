@@ -45,7 +45,7 @@ class Run:
         self._open[vertex.digest] = vertex
         self._emit(vertex)
         try:
-            result = self._body(call, vertex)
+            result, is_cached = self._body(call, vertex)
         except (NeedFailed, Canceled) as error:
             self._complete(vertex, error=str(error), canceled=True)
             raise
@@ -53,17 +53,19 @@ class Run:
             self.failures.append(Failure(call, error))
             self._complete(vertex, error=error.message)
             raise
-        self._complete(vertex)
+        self._complete(vertex, cached=is_cached)
         return result
 
-    def _body(self, call: Call[Any], vertex: Vertex) -> Any:
+    def _body(self, call: Call[Any], vertex: Vertex) -> tuple[Any, bool]:
+        """What the body returns, and whether all that it did was to find its builds done."""
         if self.scheduler.is_stopped:
             raise Canceled
         if call.target.needs:
             self.scheduler.need(call, call.target.needs)
         bound = call.bound()
         t = T(call, vertex, self.session, self.scheduler)
-        return _translated(lambda: call.target.function(t, *bound.args, **bound.kwargs), self.magnetfile)
+        result = _translated(lambda: call.target.function(t, *bound.args, **bound.kwargs), self.magnetfile)
+        return result, t.is_cached
 
     def abandon(self, patience: float) -> None:
         """After an interrupt: wait some seconds for what still runs, and call the rest canceled."""
@@ -73,11 +75,11 @@ class Run:
         for vertex in list(self._open.values()):
             self._complete(vertex, error=str(Canceled()), canceled=True)
 
-    def _complete(self, vertex: Vertex, *, error: str = "", canceled: bool = False) -> None:
+    def _complete(self, vertex: Vertex, *, error: str = "", canceled: bool = False, cached: bool = False) -> None:
         # Once: a body that ends after it was abandoned has nothing to add.
         if self._open.pop(vertex.digest, None) is None:
             return
-        self._emit(replace(vertex, completed=self.session.clock(), error=error, canceled=canceled))
+        self._emit(replace(vertex, completed=self.session.clock(), error=error, canceled=canceled, cached=cached))
 
     def _emit(self, vertex: Vertex) -> None:
         self.session.emit(SolveStatus(vertexes=(vertex,)))
@@ -97,6 +99,6 @@ def _translated(body: Callable[[], Any], magnetfile: Path) -> Any:
         raise
     except SystemExit as error:
         raise MagnetError(f"it called sys.exit({error.code!r})", hint="raise an exception instead") from error
-    except Exception as error:
+    except BaseException as error:  # asyncio's CancelledError for one is no Exception
         frames = user_frames(error, magnetfile)
-        raise MagnetError(f"{type(error).__name__}: {error}", detail=frames) from error
+        raise MagnetError(": ".join(filter(None, (type(error).__name__, str(error)))), detail=frames) from error

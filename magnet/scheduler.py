@@ -5,6 +5,7 @@ needs runs with a single slot.
 """
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -16,6 +17,36 @@ Body = Callable[[Call[Any]], Any]
 
 It is called as well where nothing new is to be started, to say so; see `Scheduler.is_stopped`.
 """
+
+
+class _Slots:
+    """Slots that are had in the order in which they are asked for; what has begun goes before what has not."""
+
+    def __init__(self, number: int) -> None:
+        self._free = number
+        self._waiting: deque[threading.Event] = deque()
+        self._lock = threading.Lock()
+
+    def ask(self, *, has_begun: bool = False) -> threading.Event:
+        """An event that is set when the slot is there."""
+        turn = threading.Event()
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                turn.set()
+            elif has_begun:
+                self._waiting.appendleft(turn)
+            else:
+                self._waiting.append(turn)
+        return turn
+
+    def give_back(self) -> None:
+        """Let the next one have a slot."""
+        with self._lock:
+            if self._waiting:
+                self._waiting.popleft().set()
+            else:
+                self._free += 1
 
 
 class _Node:
@@ -36,7 +67,7 @@ class Scheduler:
 
     def __init__(self, body: Body, *, jobs: int, keep_going: bool = False) -> None:
         self._body = body
-        self._slots = threading.Semaphore(jobs)
+        self._slots = _Slots(jobs)
         self._keep_going = keep_going
         self._lock = threading.Lock()
         self._nodes: dict[str, _Node] = {}
@@ -54,22 +85,23 @@ class Scheduler:
     def need(self, parent: Call[Any], needed: Iterable[Needed]) -> list[Any]:
         """Run what a running call needs, and return their results in order.
 
-        Raises NeedFailed when one of them failed, after all have ended, and MagnetfileError for a circle.
+        Raises NeedFailed when one of them failed, after all have ended, and MagnetfileError for a cycle.
         """
         calls = [as_call(one) for one in needed]
         waiting = self._nodes[parent.key]
         with self._lock:
             for call in calls:
-                self._refuse_circle(waiting, call)
-                waiting.waits_for.add(call.key)
+                self._refuse_cycle(waiting, call)
+            waiting.waits_for = {call.key for call in calls}
         nodes = [self._start(call) for call in calls]
-        self._slots.release()
+        self._slots.give_back()
         try:
             for node in nodes:
                 node.done.wait()
         finally:
-            self._slots.acquire()
-            waiting.waits_for.clear()
+            self._slots.ask(has_begun=True).wait()
+            with self._lock:
+                waiting.waits_for = set()
         failed = [node for node in nodes if node.error is not None]
         if failed:
             names = ", ".join(f"`{node.call.name}`" for node in failed)
@@ -91,36 +123,45 @@ class Scheduler:
             if node is None:
                 node = self._nodes[call.key] = _Node(call)
                 # A daemon, because a body that never ends must not outlive an interrupt.
-                threading.Thread(target=self._work, args=(node,), name=call.name, daemon=True).start()
+                arguments = (node, self._slots.ask())
+                threading.Thread(target=self._work, args=arguments, name=call.name, daemon=True).start()
             return node
 
-    def _work(self, node: _Node) -> None:
-        with self._slots:
-            try:
-                node.result = self._body(node.call)
-            except BaseException as error:
-                node.error = error
-                if not self._keep_going:
-                    self._stopped.set()
-            finally:
-                node.done.set()
+    def _work(self, node: _Node, turn: threading.Event) -> None:
+        turn.wait()
+        try:
+            node.result = self._body(node.call)
+        except BaseException as error:
+            node.error = error
+            if not self._keep_going:
+                self._stopped.set()
+        finally:
+            self._slots.give_back()
+            node.done.set()
 
-    def _refuse_circle(self, waiting: _Node, call: Call[Any]) -> None:
+    def _refuse_cycle(self, waiting: _Node, call: Call[Any]) -> None:
         path = self._path(call.key, waiting.call.key)
         if path:
             names = [waiting.call.name, *(self._nodes[key].call.name for key in path)]
             raise MagnetfileError(
-                f"targets need each other in a circle: {' -> '.join(names)}",
+                f"targets need each other in a cycle: {' -> '.join(names)}",
                 hint="take one of these needs away",
             )
 
     def _path(self, start: str, goal: str) -> list[str] | None:
         """The way from one call to another along what each waits for, both included, or None."""
-        todo = [[start]]
-        while todo:
-            path = todo.pop()
-            if path[-1] == goal:
-                return path
-            node = self._nodes.get(path[-1])
-            todo += [[*path, key] for key in (node.waits_for if node else ()) if key not in path]
-        return None
+        came_from = {start: ""}
+        todo = [start]
+        while todo and goal not in came_from:
+            key = todo.pop()
+            node = self._nodes.get(key)
+            for further in node.waits_for if node else ():
+                if further not in came_from:
+                    came_from[further] = key
+                    todo.append(further)
+        if goal not in came_from:
+            return None
+        path = [goal]
+        while path[-1] != start:
+            path.append(came_from[path[-1]])
+        return path[::-1]

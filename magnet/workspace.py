@@ -7,6 +7,7 @@ lock in it, which the kernel releases when its holder dies, tells a living run f
 import fcntl
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +17,9 @@ from magnet.staging import unstage
 
 BUILD_DIRECTORY = "_build"
 """Where magnet writes in a project: logs, caches, the directories of runs. It is never in a context."""
+
+_STALE = 600.0
+"""Seconds after which nobody makes or removes the directory of a run any more."""
 
 RemoveContainers = Callable[[str, str], None]
 """Removes the containers that a run made: the backend's name, the run's id."""
@@ -36,6 +40,7 @@ class Workspace:
 
     def __init__(self, cache: Path, run_id: str) -> None:
         self.run_id = run_id
+        self.cache = cache
         self._runs = cache / "runs"
         self._directory = self._runs / run_id
         self._lock: int | None = None
@@ -92,7 +97,7 @@ class Workspace:
         """Remove the directory."""
         with self._mutex:
             if self._lock is not None:
-                unstage(self._directory)
+                _remove(self._directory)
                 os.close(self._lock)
                 self._lock = None
 
@@ -100,7 +105,9 @@ class Workspace:
         """Remove what runs left behind that were killed: their children, containers they made, their directories."""
         with suppress(FileNotFoundError):
             for name in os.listdir(self._runs):
-                if name != self.run_id:
+                if name.startswith("."):
+                    _remove_stale(self._runs / name)
+                elif name != self.run_id:
                     self._sweep_one(self._runs / name, remove_containers)
 
     def _sweep_one(self, directory: Path, remove_containers: RemoveContainers) -> None:
@@ -117,9 +124,23 @@ class Workspace:
             end([child for note in directory.glob("child-*") if (child := _noted(note.name)).is_alive()])
             for marker in directory.glob("backend-*"):
                 remove_containers(marker.name.removeprefix("backend-"), directory.name)
-            unstage(directory)
+            _remove(directory)
         finally:
             os.close(lock)
+
+
+def _remove(directory: Path) -> None:
+    """Remove the directory of a run; under a hidden name, as its lock goes first."""
+    hidden = directory.with_name(f".{directory.name}")
+    directory.rename(hidden)
+    unstage(hidden)
+
+
+def _remove_stale(hidden: Path) -> None:
+    """Remove a directory that was not made, or removed, to its end, unless that still goes on."""
+    with suppress(FileNotFoundError):
+        if time.time() - hidden.stat().st_mtime > _STALE:
+            unstage(hidden)
 
 
 def _noted(note: str) -> Process:

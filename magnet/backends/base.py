@@ -28,7 +28,7 @@ from magnet.model import (
     RunRequest,
     RunResult,
 )
-from magnet.process import Completed, Shell, Write, ask
+from magnet.process import Completed, Shell, Write, ask, ending
 
 Parsed = TypeVar("Parsed")
 
@@ -156,7 +156,7 @@ class Backend(ABC):
         """The exit code of the container's own program, or None where the engine itself failed."""
         # An engine fails with these codes, and a program may as well: the engine's last words tell. It speaks of a
         # program that is not there, or is none, as of a failure of its own; that is the container's.
-        said = [line for line in done.tail[-3:] if re.match(r"(docker: |Error: |error: )", line)]
+        said = [line for line in done.tail[-3:] if re.match(r"(docker: |Error: )", line)]
         if done.returncode not in (125, 126, 127) or not said:
             return done.returncode
         return done.returncode if done.returncode != 125 and any(map(_NO_PROGRAM.search, said)) else None
@@ -180,7 +180,7 @@ class Backend(ABC):
         if done.returncode != 0:
             raise self._build_failure(done)
         image = self._built_image(request.iidfile, shell)
-        if request.platform and not _same_platform(image.platform, request.platform):
+        if request.platform and not same_platform(image.platform, request.platform):
             raise EngineError(
                 f"{self.engine} built for {image.platform}, not for {request.platform}",
                 hint=f"the base image may exist for {image.platform} only; use a base that has {request.platform}",
@@ -261,11 +261,22 @@ class Backend(ABC):
                 return ()
             raise EngineError(f"{self.engine} cannot list its images", detail=answer.tail[-DETAIL_LINES:])
         # Podman lists an image of two names twice, and both names each time.
-        return tuple(dict.fromkeys(self._understood(self.parse_images, answer, command)))
+        rows = dict.fromkeys(self._understood(self.parse_images, answer, command))
+        return tuple(row for row in rows if name is None or _is_named(row, name))
 
     def tag(self, reference: str, names: Iterable[str], shell: Shell) -> None:
         """Give an image more names."""
         self._must(shell, self.tag_command(reference, names))
+
+    def retag(self, image: Image, names: Iterable[str], shell: Shell) -> None:
+        """Give an image those of these names that it has not."""
+        missing = [name for name in names if not self._has_name(image, name, shell)]
+        if missing:
+            self.tag(image.id, missing, shell)
+
+    def _has_name(self, image: Image, name: str, shell: Shell) -> bool:
+        found = self.inspect(name, shell)
+        return found is not None and found.id == image.id
 
     def remove(self, reference: str, shell: Shell) -> None:
         """Remove an image, or one name of it."""
@@ -329,7 +340,7 @@ class Backend(ABC):
         if done.returncode != 0:
             what = " ".join(command.argv[:2])
             raise CommandFailed(
-                f"{what} failed with exit code {done.returncode}",
+                f"{what} {ending(done.returncode)}",
                 returncode=done.returncode,
                 detail=done.tail[-DETAIL_LINES:],
             )
@@ -338,7 +349,7 @@ class Backend(ABC):
         output = (done.stdout + b"\n" + done.stderr).decode(errors="replace")
         step = self.failed_step(output)
         return CommandFailed(
-            f"{self.engine.name} build failed with exit code {done.returncode}",
+            f"{self.engine.name} build {ending(done.returncode)}",
             returncode=done.returncode,
             detail=step or done.tail[-DETAIL_LINES:],
         )
@@ -426,7 +437,13 @@ def host_user() -> str:
     return f"{os.getuid()}:{os.getgid()}"
 
 
-def _same_platform(built: Platform, wanted: Platform) -> bool:
+def _is_named(row: ImageListing, name: str) -> bool:
+    # Podman and buildah list an image with all its names, and say `localhost/app` of what is asked for as `app`.
+    return any(full == name or full.endswith(f"/{name}") for full in (row.repository, f"{row.repository}:{row.tag}"))
+
+
+def same_platform(built: Platform, wanted: Platform) -> bool:
+    """Whether an image is for a platform; a variant counts only if both say one."""
     same = (built.os, built.architecture) == (wanted.os, wanted.architecture)
     return same and (not wanted.variant or not built.variant or built.variant == wanted.variant)
 

@@ -12,7 +12,7 @@ from magnet.backends.containers import failed_build_step, ignore_arguments, spli
 from magnet.backends.options import RUN_OPTIONS
 from magnet.backends.requests import build_arguments
 from magnet.errors import EngineError, MagnetfileError
-from magnet.model import BuildRequest, Command, Image, ImageListing, Mount, Platform, RunRequest
+from magnet.model import RUN_LABEL, BuildRequest, Command, Image, ImageListing, Mount, Option, Platform, RunRequest
 from magnet.process import Completed, Write, ask
 
 # What `docker run` takes and buildah takes when the container is made, or when a command runs in it.
@@ -23,7 +23,7 @@ _FROM_OPTIONS = frozenset(
         "--memory-swap", "--pid", "--security-opt", "--shm-size", "--ulimit", "--uts",
     }
 )  # fmt: skip
-_RUN_OPTIONS = frozenset({"--hostname"})
+_RUN_OPTIONS = frozenset({"--hostname", "--mount", "--volume"})
 
 _FEATURES = frozenset({"platform", "network"})
 
@@ -43,8 +43,9 @@ class Buildah(Backend):
             raise EngineError("buildah is not installed", hint="install buildah, or use docker or podman")
         version = ask(Command((program, "version", "--json")))
         info = ask(Command((program, "info")))
-        if version.returncode != 0 or info.returncode != 0:
-            raise EngineError("buildah does not work here", detail=(version.tail or info.tail)[-4:])
+        for answer in (version, info):
+            if answer.returncode != 0:
+                raise EngineError("buildah does not work here", detail=answer.tail[-4:])
         number: str = json.loads(version.stdout)["version"]
         host: Any = json.loads(info.stdout)["host"]
         rootless = bool(host.get("rootless"))
@@ -67,11 +68,20 @@ class Buildah(Backend):
         """`buildah from`, `buildah run` and `buildah rm`."""
         words = self._words(request, image)
         made = [word for option in request.options if option.name in _FROM_OPTIONS for word in option.argv()]
+        labels = [f"--label={name}={value}" for name, value in request.labels.items() if name != RUN_LABEL]
         return RunPlan(
-            before=(self._command("from", "--pull-never", f"--name={container}", *made, image.id),),
+            before=(
+                self._command("from", "--pull-never", f"--name={container}", *made, image.id),
+                *([self._command("config", *labels, container)] if labels else ()),
+            ),
             main=self._command("run", *self._run_flags(request), "--", container, *words),
             after=(self._command("rm", container),) if request.remove else (),
         )
+
+    def pull_command(self, reference: str, platform: Platform | None) -> Command:
+        """`buildah pull`, which would do nothing where an image of the name is here."""
+        wanted = (f"--platform={platform}",) if platform else ()
+        return self._command("pull", "--policy=always", *wanted, reference)
 
     def inspect_command(self, reference: str) -> Command:
         """`buildah inspect`."""
@@ -91,6 +101,7 @@ class Buildah(Backend):
             user=config.get("User") or "",
             workdir=config.get("WorkingDir") or "",
             labels=config.get("Labels") or {},
+            has_triggers=bool(config.get("OnBuild")),
         )
 
     def images_command(self, name: str | None) -> Command:
@@ -135,9 +146,16 @@ class Buildah(Backend):
             if spec.name not in _FROM_OPTIONS | _RUN_OPTIONS
         }
 
-    def is_missing(self, answer: Completed) -> bool:
-        """Whether there is no such image; buildah has a sentence of its own when it lists none."""
-        return super().is_missing(answer) or b"No such image" in answer.stderr
+    def _refuse_options(self, options: Iterable[Option], refused: Mapping[str, str]) -> None:
+        super()._refuse_options(options, refused)
+        for option in options:
+            value = option.value or ""
+            is_named = option.name == "--volume" and not value.startswith("/")
+            if is_named or (option.name == "--mount" and "type=volume" in value.split(",")):
+                raise EngineError(
+                    f"{self.engine} cannot do `{option.name}={value}`: it has no volumes",
+                    hint="mount a directory, or choose another engine with --backend",
+                )
 
     def container_exit_code(self, done: Completed) -> int | None:
         """The program's exit code; buildah ends with 1 where others end with 126 and 127."""

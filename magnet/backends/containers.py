@@ -4,7 +4,11 @@ import re
 
 from magnet.model import BuildRequest
 
-_STEP = re.compile(r'(?:at STEP|building at STEP) "(?P<step>.+?)": (?P<why>.+)')
+# An instruction may itself hold what ends it here, as JSON in a RUN does.
+_STEPS = (
+    re.compile(r'at STEP "(?P<step>.+)": (?P<why>while running runtime: .+)'),
+    re.compile(r'at STEP "(?P<step>.+?)": (?P<why>.+)'),
+)
 _EXIT = re.compile(r"exit status (\d+)$")
 
 
@@ -18,7 +22,7 @@ def failed_build_step(output: str) -> tuple[str, ...]:
     said = tuple(line for line in lines if line.startswith("error running container: "))
     for line in reversed(lines):
         if line.lower().startswith("error: "):
-            step = _STEP.search(line)
+            step = next(filter(None, (pattern.search(line) for pattern in _STEPS)), None)
             if step is None:
                 return (line[len("error: ") :],)
             code = _EXIT.search(step["why"])
@@ -37,6 +41,8 @@ def split_name(name: str) -> tuple[str, str]:
     >>> split_name("localhost:5000/app")
     ('localhost:5000/app', '<none>')
     """
+    if "@" in name:
+        return name.partition("@")[0], "<none>"
     repository, colon, tag = name.rpartition(":")
     return (repository, tag) if colon and "/" not in tag else (name, "<none>")
 

@@ -120,21 +120,17 @@ class Docker(Backend):
 
     def failed_step(self, output: str) -> tuple[str, ...]:
         """The failing RUN in BuildKit's words, old and new, or the legacy builder's."""
-        for pattern in _FAILED_STEP:
-            if match := re.search(pattern, output):
-                return (f"RUN {match['step'].removeprefix('/bin/sh -c ')}: exit code {match['code']}",)
+        said = [match for pattern in _FAILED_STEP for match in re.finditer(pattern, output)]
+        if said:
+            # The last such words: what comes before may be what a step printed.
+            last = max(said, key=re.Match.start)
+            return (f"RUN {last['step'].removeprefix('/bin/sh -c ')}: exit code {last['code']}",)
         for line in reversed(output.splitlines()):
             # The last line that begins so is the whole reason; what follows it is advice.
             if match := re.match(r"\s*(?:ERROR: |error: |Error response from daemon: )(.+)", line):
                 why = re.sub(r"^(failed to solve: |failed to build: )+(rpc error: code = \S+ desc = )?", "", match[1])
                 return (why,)
         return ()
-
-    def container_exit_code(self, done: Completed) -> int | None:
-        """The container's exit code; a daemon that refuses the client makes it end with 126, as a program may."""
-        if done.returncode == 126 and any("docker daemon socket" in line for line in done.tail):
-            return None
-        return super().container_exit_code(done)
 
     def refused_build_options(self) -> Mapping[str, str]:
         """What the builder would ignore or does not know."""
@@ -167,6 +163,7 @@ def image_from_inspection(found: Any) -> Image:
         user=config.get("User") or "",
         workdir=config.get("WorkingDir") or "",
         labels=config.get("Labels") or {},
+        has_triggers=bool(config.get("OnBuild")),
     )
 
 
@@ -176,7 +173,7 @@ def _seconds(created: str) -> int:
 
 
 def _builder(program: str, client_version: str) -> Builder:
-    if os.environ.get("DOCKER_BUILDKIT") == "0":
+    if os.environ.get("DOCKER_BUILDKIT", "").lower() in ("0", "f", "false"):
         return "legacy"
     if major(client_version) < BUILDX_SINCE:
         return "buildkit"
@@ -186,7 +183,7 @@ def _builder(program: str, client_version: str) -> Builder:
 def _unreachable(answer: Completed) -> EngineError:
     """Why the client has no daemon to talk to, and what to do about it."""
     said = answer.stderr.decode(errors="replace")
-    address = re.search(r"\b(?:unix|tcp|ssh|npipe)://[^\s\"]*[^\s\".:]", said)
+    address = re.search(r"\b(?:unix|tcp|ssh|npipe)://[^\s\"]*[^\s\".:;,]", said)
     where = address[0] if address else os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
     if "permission denied" in said.lower():
         return EngineError(

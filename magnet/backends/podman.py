@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from magnet.backends.base import Backend, Engine, RunPlan, host_user, image_id
@@ -64,7 +65,10 @@ class Podman(Backend):
 
     def parse_image(self, output: bytes) -> Image:
         """An image from podman's JSON."""
-        return image_from_inspection(json.loads(output)[0])
+        (found,) = json.loads(output)
+        # Of ONBUILD it says no more than that an image, or one below it, has some.
+        history = [step.get("created_by") or "" for step in found.get("History") or ()]
+        return replace(image_from_inspection(found), has_triggers=any("ONBUILD" in step for step in history))
 
     def images_command(self, name: str | None) -> Command:
         """`podman images`, as one JSON array."""

@@ -63,5 +63,5 @@ def mount_value(mount: Mount, *more: str) -> str:
     fields += ["readonly"] if mount.readonly else []
     fields += filter(None, more)
     line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(fields)
-    return line.getvalue()
+    csv.writer(line, lineterminator="\r\n").writerow(fields)
+    return line.getvalue().removesuffix("\r\n")

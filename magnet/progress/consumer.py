@@ -6,12 +6,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import ParamSpec
 
 from magnet.events import Sink, SolveStatus
 from magnet.progress.display import Display
 
 QUEUE_LENGTH = 1024
 """Events that may wait; beyond it whoever emits waits, and with it the child whose output it reads."""
+
+P = ParamSpec("P")
 
 FRAME = 0.1
 """Seconds between two drawings."""
@@ -71,7 +74,7 @@ class Consumer:
                 item = self._queue.get(timeout=FRAME)
                 if item is None:
                     break
-                self._guarded(lambda item=item: self._take(item))  # type: ignore[misc]
+                self._take(item)
             if time.monotonic() - drawn >= FRAME:
                 drawn = time.monotonic()
                 for sink in self._sinks:
@@ -81,19 +84,18 @@ class Consumer:
 
     def _take(self, item: SolveStatus | _Suspend | _Resume) -> None:
         if isinstance(item, _Resume):
-            self._display.resume(item.vertex)
+            self._guarded(self._display.resume, item.vertex)
         elif isinstance(item, _Suspend):
-            try:
-                self._display.suspend(item.vertex)
-            finally:
-                item.done.set()
+            self._guarded(self._display.suspend, item.vertex)
+            item.done.set()
         else:
             for sink in self._sinks:
-                sink.update(item)
+                self._guarded(sink.update, item)
 
-    def _guarded(self, step: Callable[[], None]) -> None:
-        # A sink that fails, on a full disk or a closed pipe, must not leave those waiting who emit.
+    def _guarded(self, step: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        # A sink that fails, on a full disk or a closed pipe, must leave neither those waiting who emit nor the other
+        # sinks without what it failed at.
         try:
-            step()
+            step(*args, **kwargs)
         except Exception as error:
             self._error = self._error or error

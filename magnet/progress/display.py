@@ -34,12 +34,12 @@ class Plain:
 
     def update(self, status: SolveStatus) -> None:
         """Print what is new."""
+        self._trace.update(status)
         for vertex in status.vertexes:
             self._vertex(vertex)
         for log in status.logs:
             if log.vertex not in self._suspended:
                 self._log(log)
-        self._trace.update(status)
 
     def refresh(self) -> None:
         """Nothing: what is printed stays."""

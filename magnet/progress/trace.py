@@ -9,7 +9,13 @@ from magnet.events import SolveStatus, Vertex, VertexLog
 TAIL_LINES = 20
 """How many of a vertex's last lines are kept, and shown where it fails."""
 
-_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f]")
+# ECMA-48: control sequences, strings as those of titles and links, other escapes, and control characters.
+_CONTROL = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
+    r"|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)"
+    r"|\x1b[ -/]*[0-~]"
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+)
 
 
 @dataclass
@@ -84,7 +90,15 @@ def _row(vertex: Vertex, now: int, width: int) -> str:
     state = "CANCELED " if vertex.canceled else "ERROR " if vertex.error else "CACHED " if vertex.cached else ""
     time = seconds((vertex.completed or now) - (vertex.started or now))
     room = width - len(time) - 1
-    left = f" => {state}{vertex.name}"
-    if len(left) > room:
-        left = f"{left[: max(room - 1, 0)]}…"
-    return f"{left:<{room}} {time}"
+    if room < 1:
+        return time[:width]
+    return f"{_fitted(f' => {state}{vertex.name}', room)} {time}"
+
+
+def _fitted(text: str, width: int) -> str:
+    """The text in just so many columns of a terminal."""
+    if text.isascii():
+        return text.ljust(width) if len(text) <= width else f"{text[: width - 1]}…"
+    from rich.cells import cell_len, set_cell_size  # few names have characters of another width than one
+
+    return set_cell_size(text, width) if cell_len(text) <= width else f"{set_cell_size(text, width - 1)}…"

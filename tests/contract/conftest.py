@@ -29,27 +29,26 @@ def client(tmp_path_factory: pytest.TempPathFactory, column: Column) -> Path | N
 
 @pytest.fixture(scope="session")
 def base(column: Column, client: Path | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """An image with a shell, made by magnet; it and all others of the session are removed in the end."""
+    """An image with a shell, made by magnet; it and all that is built upon it are removed in the end."""
     magnet = Magnet(column, tmp_path_factory.mktemp("base"), client)
     busybox = shutil.which("busybox")
     assert busybox, "busybox-static is installed by scripts/engines"
     shutil.copyfile(busybox, magnet.root / "busybox")
     (magnet.root / "busybox").chmod(0o755)
+    # Columns that share a store must not share a base, or one would find done what another built.
+    label = f"magnet-test={os.getpid()}-{column.name}"
     magnet.write(
         {
-            "Dockerfile": "FROM scratch\nCOPY busybox /bin/busybox\n"
+            "Dockerfile": f"FROM scratch\nLABEL {label}\nCOPY busybox /bin/busybox\n"
             'RUN ["/bin/busybox", "--install", "-s", "/bin"]\nRUN mkdir -m 1777 /tmp\nCMD ["sh"]\n'
         }
     )
-    magnet.ok("build", "-t", f"{PREFIX}-base:1", ".")
-    yield f"{PREFIX}-base:1"
-    for name in (
-        magnet.engine("images", "--format", "{{.Name}}:{{.Tag}}").split()
-        if column.backend == "buildah"
-        else (magnet.engine("images", "--format", "{{.Repository}}:{{.Tag}}").split())
-    ):
-        if "magnet-test-" in name and str(os.getpid()) in name:
-            subprocess.run([column.backend, "rmi", "--force", name], env=magnet.env, capture_output=True)
+    name = f"{PREFIX}-{column.name}-base:1"
+    magnet.ok("build", "-t", name, ".")
+    yield name
+    images = magnet.engine("images", "--all", "--quiet", "--no-trunc", f"--filter=label={label}").split()
+    if images:
+        subprocess.run([column.backend, "rmi", "--force", *dict.fromkeys(images)], env=magnet.env, capture_output=True)
 
 
 @pytest.fixture

@@ -1,0 +1,90 @@
+"""One build: found done by its key, or done by the engine."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from magnet.backends.base import Backend
+from magnet.cache import BuildCache, Hit, reference
+from magnet.index import FileIndex
+from magnet.key import cache_key, not_skippable
+from magnet.model import Image
+from magnet.preparation import Prepared, is_still_so, request
+from magnet.process import Shell
+from magnet.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is known of a build before it is done: whether it is done already, and if not, why not."""
+
+    is_done: bool
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Builder:
+    """Builds for one target; `identity` tells one of its builds from all others of the project."""
+
+    backend: Backend
+    shell: Shell
+    workspace: Workspace
+    identity: str
+
+    def build(self, prepared: Prepared, index: FileIndex, *, force: bool = False) -> tuple[Image, bool]:
+        """The image, and whether it was there already; `force` builds it anyway.
+
+        Files may change during the build: there is an image then, but no key.
+        """
+        if not_skippable(prepared):
+            return self._by_engine(prepared), False
+        key = cache_key(prepared)
+        force = force or prepared.recipe.no_cache
+        with self._cache.claim(key, lambda: self.shell.children.is_stopping, force=force) as found:
+            if isinstance(found, Hit):
+                self.shell.say(f"CACHED {reference(key)}")
+                self.backend.retag(found.image, prepared.recipe.tags, self.shell)
+                return replace(found.image, tags=prepared.recipe.tags), True
+            image = self._by_engine(prepared)
+            if is_still_so(prepared, index, self.backend, self.shell):
+                found.save(image, files(prepared))
+            else:
+                self.shell.say("Files of the build changed while it ran, so that its image gets no key.")
+        return image, False
+
+    def ask(self, prepared: Prepared) -> Answer:
+        """Whether the build is done, without doing it."""
+        if prepared.recipe.no_cache:
+            return Answer(False, ("`no_cache` was asked for",))
+        if why := not_skippable(prepared):
+            return Answer(False, (why,))
+        key = cache_key(prepared)
+        if self._cache.look_up(key):
+            return Answer(True)
+        return Answer(False, self._cache.reasons(key, lambda: files(prepared)))
+
+    def print_command(self, prepared: Prepared) -> Image:
+        """Print what would be run, and run nothing."""
+        with self.workspace.scratch() as scratch:
+            return self.backend.build(request(prepared, self.backend, scratch, dry_run=True), self.shell)
+
+    def _by_engine(self, prepared: Prepared) -> Image:
+        with self.workspace.scratch() as scratch:
+            asked = request(prepared, self.backend, scratch, dry_run=False)
+            if self.backend.engine.builder == "buildah" and prepared.described.mounts_context:
+                # Podman and buildah take a step from their layer cache though what is mounted into it has changed.
+                asked = replace(asked, no_cache=True)
+            return self.backend.build(asked, self.shell)
+
+    @property
+    def _cache(self) -> BuildCache:
+        return BuildCache(self.backend, self.shell, self.workspace.cache, self.identity)
+
+
+def files(prepared: Prepared) -> Mapping[str, str]:
+    """The entries of a build's context, by path: the kind and mode of each, and the digest of its content."""
+    contents = prepared.tree.contents
+    return {
+        entry.path.decode(errors="backslashreplace"): f"{entry.kind} {entry.mode:o} "
+        f"{contents.get(entry.source, '') if entry.kind == 'file' else entry.target.hex()}"
+        for entry in prepared.tree.entries
+    }

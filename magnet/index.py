@@ -1,0 +1,194 @@
+"""What is remembered of the files of contexts, so that the next digest of a tree costs one stat per file.
+
+One SQLite file holds a snapshot of each selection. It is a cache and nothing more: without it, or with a broken one,
+digests are the same and take longer.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from blake3 import blake3
+
+from magnet.context import Entry, Walked, in_order
+from magnet.digest import FORMAT
+from magnet.snapshot import Snapshot, entries_of, files_of, is_unchanged, take
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection  # costs 7 ms
+
+_PATIENCE = 0.25
+"""Seconds to wait for another magnet that is writing."""
+
+_MONTH = 30 * 24 * 3600 * 1_000_000_000
+_SCHEMA = 1
+_BROKEN = {1, 11, 24, 26}
+"""SQLITE_ERROR (no such table), _CORRUPT, _FORMAT, _NOTADB: https://sqlite.org/rescode.html"""
+
+_Answer = TypeVar("_Answer")
+
+
+@dataclass(frozen=True, eq=False)
+class Tree:
+    """A context that was seen: its digest, as `tree_digest` gives it, and what that was made from."""
+
+    digest: str
+    _snapshot: Snapshot = field(repr=False)
+
+    @cached_property
+    def entries(self) -> tuple[Entry, ...]:
+        """The entries, sorted by path."""
+        return in_order(entries_of(self._snapshot))
+
+    @cached_property
+    def contents(self) -> Mapping[bytes, str]:
+        """The digest of each file's content, as `file_digest` gives it, by the path of its source."""
+        return {source: content.hex() for source, (_, content) in files_of(self._snapshot)}
+
+
+class FileIndex:
+    """The snapshots in one SQLite file, which any number of threads and processes share.
+
+    Something counts as unchanged if its size, mtime, ctime, inode, device and mode agree, and if its times were older
+    than the look at it by more than the coarsest clock of a file system is wrong: else a later change could have left
+    the same times ("racily clean": https://git-scm.com/docs/racy-git). Every other file is read again, also one that
+    only has another ctime, as staging it by a hard link gives it.
+    """
+
+    def __init__(self, path: Path, *, clock: Callable[[], int] = time.time_ns) -> None:
+        self._path = path
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._connection: Connection | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the database; it is opened again when it is needed again."""
+        with self._lock:
+            self._disconnect()
+
+    def tree(self, selection: str, walk: Callable[[], Walked]) -> Tree:
+        """The tree that `walk` finds; it is called only if something changed since the last time.
+
+        `selection` says all that the walk depends on besides what it lists: the real path of each source, where it
+        goes, the patterns. Errors are those of the walk and of `tree_digest`, never the database's.
+        """
+        key = blake3(selection.encode("utf-8", "surrogatepass")).digest()
+        old = self._ask(partial(_read, key=key))
+        if old and is_unchanged(old):
+            return Tree(old.digest.decode(), old)
+        begun = self._clock()  # before the walk: what changes during it is not older than this
+        walked = walk()
+        known = [old] if old else self._ask(_read_latest) or []
+        new = take(walked, known, begun)
+        self._ask(partial(_write, key=key, snapshot=new, oldest=max(0, begun - _MONTH)))
+        return Tree(new.digest.decode(), new)
+
+    def _ask(self, question: "Callable[[Connection], _Answer]") -> _Answer | None:
+        """What the database answers; None if it cannot. A broken one is deleted and made anew."""
+        import sqlite3
+
+        with self._lock:
+            for _ in range(2):
+                try:
+                    self._connection = self._connection or _open(self._path)
+                    return question(self._connection)
+                except OSError:
+                    return None
+                except sqlite3.Error as error:
+                    self._disconnect()
+                    if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _BROKEN:
+                        return None  # locked, read-only, full
+                    _delete(self._path)
+        return None
+
+    def _disconnect(self) -> None:
+        if self._connection:
+            self._connection.close()
+            self._connection = None
+
+
+# The database
+
+_COLUMNS = ", ".join(("seal", *Snapshot._fields))
+_SELECT = f"SELECT selection, {_COLUMNS} FROM snapshots"
+# Long values are read faster from large pages: https://sqlite.org/intern-v-extern-blob.html
+_MAKE = f"""
+    PRAGMA page_size = 16384;
+    BEGIN IMMEDIATE;
+    CREATE TABLE IF NOT EXISTS snapshots (selection PRIMARY KEY, {_COLUMNS});
+    PRAGMA user_version = {_SCHEMA};
+    COMMIT;
+"""
+
+
+def _open(path: Path) -> "Connection":
+    import sqlite3
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    database = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+    try:
+        database.text_factory = bytes
+        # A crash of the machine may break the file; seals show it, and waiting for the disk would cost more.
+        database.execute("PRAGMA synchronous = OFF")
+        (is_new,) = (version == 0 for (version,) in database.execute("PRAGMA schema_version"))
+        if not is_new and database.execute("PRAGMA user_version").fetchone() != (_SCHEMA,):
+            database.execute("SELECT * FROM magnet_of_this_version")  # fails as any other foreign database does
+        if is_new:
+            database.executescript(_MAKE)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _delete(path: Path) -> None:
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        with suppress(OSError):
+            os.unlink(os.fsencode(path) + suffix.encode())
+
+
+def _read(database: "Connection", key: bytes) -> Snapshot | None:
+    row = database.execute(f"{_SELECT} WHERE selection = ?", (key,)).fetchone()
+    return _unsealed(row) if row and row[0] == key else None
+
+
+def _read_latest(database: "Connection") -> list[Snapshot]:
+    rows = database.execute(f"{_SELECT} ORDER BY begun DESC LIMIT 4").fetchall()
+    return [snapshot for snapshot in map(_unsealed, reversed(rows)) if snapshot]
+
+
+def _write(database: "Connection", key: bytes, snapshot: Snapshot, oldest: int) -> None:
+    with database:  # commits, or rolls back
+        database.execute("BEGIN IMMEDIATE")
+        database.execute("DELETE FROM snapshots WHERE begun < ?", (oldest.to_bytes(8, "big"),))
+        row = (key, _seal(key, snapshot), *snapshot)
+        database.execute(f"INSERT OR REPLACE INTO snapshots VALUES ({', '.join('?' * len(row))})", row)
+
+
+def _unsealed(row: Sequence[object]) -> Snapshot | None:
+    """The snapshot in a row, if it is just as it was written, for this format of digests."""
+    columns = [column for column in row if isinstance(column, bytes)]
+    if len(columns) != 2 + len(Snapshot._fields):
+        return None
+    key, seal, *rest = columns
+    return Snapshot(*rest) if seal == _seal(key, rest) else None
+
+
+def _seal(key: bytes, columns: Sequence[bytes]) -> bytes:
+    hasher = blake3(FORMAT)
+    for column in (key, *columns):
+        hasher.update(len(column).to_bytes(8, "big"))
+        hasher.update(column)
+    return hasher.digest()

@@ -1,0 +1,105 @@
+"""The automatic context: what a Dockerfile's sources select in a directory, with what links among them lead to."""
+
+import os
+import posixpath
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import accumulate, takewhile
+from pathlib import Path
+
+from e2b_dockerfile_utils import PatternMatcher
+
+from magnet.context import PERMISSIONS, Entry, Walked, in_order, selected
+from magnet.sources import EVERYTHING, has_wildcard, literal_pattern
+
+_MOST_LINKS = 40
+"""How many links are followed for one source, as in the kernel; a circle of links is the engine's to report."""
+
+
+def narrow(
+    directory: Path, sources: Sequence[str], ignored: Sequence[str], never: Path
+) -> tuple[tuple[str, ...], Walked]:
+    """The patterns that select what the sources need of a directory, and what they select.
+
+    COPY follows a link that it names, and every link on the way there, each within the context: an absolute one
+    starts at the context's root, and `..` does not lead out of it. So the links count, and what they lead to.
+    """
+    top = os.fsencode(os.path.realpath(directory))
+    patterns: dict[str, None] = {}
+    waiting = list(sources)
+    walked = Walked(())
+    while waiting:
+        for source in waiting:
+            patterns.update(dict.fromkeys(_followed(top, source)))
+        if EVERYTHING in patterns:
+            return (EVERYTHING,), selected(directory, (), ignored, never)
+        walked = selected(directory, tuple(patterns), ignored, never)
+        waiting = [target for target in _named_links(walked.entries, tuple(patterns)) if target not in patterns]
+    # Without the directory in which a wildcard is, engines fail; with it, the wildcard may match nothing.
+    there = {entry.path for entry in walked.entries}
+    listed = {entry.path: entry for entry in _listed(top, tuple(patterns), ignored) if entry.path not in there}
+    return tuple(patterns), replace(walked, entries=in_order((*walked.entries, *listed.values())))
+
+
+def _followed(top: bytes, source: str) -> Iterator[str]:
+    """The patterns of the links on the way to a source, and that of where it then is."""
+    done: list[str] = []
+    todo = source.split("/")
+    links = 0
+    while todo and not has_wildcard(todo[0]):
+        name = _unescaped(todo.pop(0))
+        if name in ("", "."):
+            continue
+        if name == "..":
+            del done[-1:]
+            continue
+        target = _link(os.path.join(top, os.fsencode("/".join([*done, name]))))
+        if target is None or links == _MOST_LINKS:
+            done.append(name)
+            continue
+        links += 1
+        yield literal_pattern("/".join([*done, name]))
+        todo = [*map(literal_pattern, target.split("/")), *todo]
+        if target.startswith("/"):
+            done = []
+    literal = literal_pattern("/".join(done))
+    yield "/".join(filter(None, (literal, *todo))) or EVERYTHING
+
+
+def _listed(top: bytes, patterns: Sequence[str], ignored: Sequence[str]) -> Iterator[Entry]:
+    """The directories in which engines look for what wildcards match, and those above them."""
+    is_ignored = PatternMatcher(list(ignored)).matches
+    for pattern in patterns:
+        names = [_unescaped(name) for name in takewhile(lambda name: not has_wildcard(name), pattern.split("/"))]
+        if len(names) == pattern.count("/") + 1:
+            continue  # no wildcard in it
+        for path in accumulate(names, "{}/{}".format):
+            source = os.path.join(top, os.fsencode(path))
+            if os.path.isdir(source) and not os.path.islink(source) and not is_ignored(path):
+                mode = os.lstat(source).st_mode & PERMISSIONS
+                yield Entry(os.fsencode(path), "dir", mode, source)
+
+
+def _named_links(entries: Sequence[Entry], patterns: Sequence[str]) -> Iterator[str]:
+    """Where those links lead that a wildcard matches by themselves, not for being in a directory that it matches."""
+    wild = [pattern for pattern in patterns if has_wildcard(pattern)]
+    matcher = PatternMatcher(wild)
+    for entry in entries if wild else ():
+        if entry.kind == "link":
+            path = os.fsdecode(entry.path)
+            parent = posixpath.dirname(path)
+            if matcher.matches(path) and not (parent and matcher.matches(parent)):
+                target = posixpath.join("/", parent, os.fsdecode(entry.target))
+                yield literal_pattern(posixpath.normpath(target).strip("/")) or EVERYTHING
+
+
+def _link(path: bytes) -> str | None:
+    try:
+        return os.fsdecode(os.readlink(path))
+    except OSError:
+        return None
+
+
+def _unescaped(name: str) -> str:
+    return re.sub(r"\\(.)", r"\1", name)

@@ -1,0 +1,111 @@
+"""What can be asked of targets in place of running them: is it done already, and what goes into it."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TextIO
+
+from magnet.building import Builder
+from magnet.preparation import Prepared
+
+Record = Mapping[str, Any]
+
+
+class Question(Protocol):
+    """Is asked of each build; what it found is printed in the end, for people or as JSON."""
+
+    def __call__(self, target: str, builder: Builder, prepared: Prepared) -> None:
+        """Look at a build of a target."""
+
+    def print(self, out: TextIO, *, as_json: bool) -> None:
+        """Print what was found."""
+
+
+@dataclass
+class Explain:
+    """Whether each build is done already, and which input changed where it is not."""
+
+    _found: list[Record] = field(default_factory=list)
+
+    def __call__(self, target: str, builder: Builder, prepared: Prepared) -> None:
+        """Look the build up."""
+        answer = builder.ask(prepared)
+        self._found.append(
+            {
+                "target": target,
+                "dockerfile": _shown(prepared.dockerfile.path),
+                "done": answer.is_done,
+                "reasons": list(answer.reasons),
+                "context": prepared.context.widened or "",
+            }
+        )
+
+    def print(self, out: TextIO, *, as_json: bool) -> None:
+        """One line for each build, and one for each reason why it is to be done."""
+        if as_json:
+            _print_json(self._found, out)
+            return
+        for build in self._found:
+            state = "done" if build["done"] else "to do"
+            print(f"{build['target']}: {build['dockerfile']}: {state}", file=out)
+            for reason in build["reasons"]:
+                print(f"  {reason}", file=out)
+            if build["context"]:
+                print(f"  the context holds all that is not ignored: {build['context']}", file=out)
+
+
+@dataclass
+class Files:
+    """The files of each build's context, the largest first, with what put them there."""
+
+    _found: list[Record] = field(default_factory=list)
+
+    def __call__(self, target: str, builder: Builder, prepared: Prepared) -> None:
+        """List the context."""
+        rows = sorted(_rows(prepared), key=lambda row: (-row["size"], row["path"]))
+        build = {"target": target, "dockerfile": _shown(prepared.dockerfile.path)}
+        self._found.append({**build, "context": prepared.context.widened or "", "files": rows})
+
+    def print(self, out: TextIO, *, as_json: bool) -> None:
+        """A table for each build: size in bytes, digest, path, and why it is there."""
+        if as_json:
+            _print_json(self._found, out)
+            return
+        for build in self._found:
+            rows = build["files"]
+            total = sum(row["size"] for row in rows)
+            print(f"{build['target']}: {build['dockerfile']}: {len(rows)} files, {total} bytes", file=out)
+            if build["context"]:
+                print(f"  all that is not ignored: {build['context']}", file=out)
+            _print_rows(rows, out)
+
+
+def _print_json(found: Sequence[Record], out: TextIO) -> None:
+    json.dump(found, out, indent=2)
+    out.write("\n")
+
+
+def _rows(prepared: Prepared) -> Iterator[dict[str, Any]]:
+    contents = prepared.tree.contents
+    for entry in prepared.tree.entries:
+        if entry.kind != "dir":
+            is_file = entry.kind == "file"
+            yield {
+                "path": entry.path.decode(errors="backslashreplace"),
+                "size": os.lstat(entry.source).st_size if is_file else len(entry.target),
+                "digest": contents[entry.source] if is_file else f"-> {entry.target.decode(errors='backslashreplace')}",
+                "why": prepared.context.why(entry),
+            }
+
+
+def _print_rows(rows: Sequence[Record], out: TextIO) -> None:
+    width = max((len(str(row["size"])) for row in rows), default=0)
+    paths = max((len(row["path"]) for row in rows), default=0)
+    for row in rows:
+        print(f"  {row['size']:>{width}}  {row['digest'][:16]:<16}  {row['path']:<{paths}}  {row['why']}", file=out)
+
+
+def _shown(path: Path) -> str:
+    return os.path.relpath(path)

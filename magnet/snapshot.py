@@ -1,0 +1,218 @@
+"""What was seen of the files of a context, in the form in which it is kept and compared with the disk."""
+
+import os
+import stat
+import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import islice
+from operator import attrgetter, eq
+from typing import Literal, NamedTuple
+
+from magnet.context import Entry, Walked
+from magnet.digest import content_digest, tree_digest
+
+MARGIN = 2_000_000_000
+"""Nanoseconds that a file must be older than the look at it: the coarsest timestamps, FAT's, are of two seconds."""
+
+Facts = tuple[int, ...]
+"""Size, mtime, ctime, inode, device and mode."""
+
+_facts_of: Callable[[os.stat_result], Facts] = attrgetter(
+    "st_size", "st_mtime_ns", "st_ctime_ns", "st_ino", "st_dev", "st_mode"
+)
+_FACTS = struct.Struct("<qqqQQQ")
+_TIMES = range(-(1 << 63), 1 << 63)
+_UNTRUSTED: Facts = (-1, 0, 0, 0, 0, 0)
+"""Stands for facts that would prove nothing; no file has such a size."""
+
+_TYPES = {"file": stat.S_IFREG, "dir": stat.S_IFDIR, "link": stat.S_IFLNK}
+_KINDS: Mapping[int, Literal["file", "dir", "link"]] = {ord("f"): "file", ord("d"): "dir", ord("l"): "link"}
+_DIGEST = 32
+_MANY = 500
+"""From so many files on, a second thread gains more than it costs."""
+
+_BATCH = 64
+
+
+class Snapshot(NamedTuple):
+    """What was seen of a selection: the columns of a row.
+
+    A list of names has a zero byte after each, a list of facts is as in `_FACTS`; a digest is hexadecimal, contents
+    are not. All lists from `names` on have one item per entry, in the order of the folders, each of which has
+    `counts` of them; only contents are those of the files. A folder is a source's path up to and with its last slash;
+    the last one is empty, and has the entries that no source gives.
+    """
+
+    digest: bytes
+    begun: bytes
+    directories: bytes
+    listed: bytes
+    folders: bytes
+    counts: bytes
+    names: bytes
+    facts: bytes
+    kinds: bytes
+    modes: bytes
+    paths: bytes
+    targets: bytes
+    contents: bytes
+
+
+def is_unchanged(snapshot: Snapshot) -> bool:
+    """Whether all that was seen is still there, and as it was. False, too, if that cannot be known."""
+    names, recorded = iter(_split(snapshot.names)), _FACTS.iter_unpack(snapshot.facts)
+    try:
+        listed = map(_facts_of, map(os.stat, _split(snapshot.directories)))
+        if not all(map(eq, listed, _FACTS.iter_unpack(snapshot.listed))):
+            return False
+        for folder, count in _folders(snapshot):
+            if not folder:  # the last one
+                break
+            with _looking_into(folder) as look:
+                # Nothing of ours runs for a single file: map, eq and all are C.
+                if not all(map(eq, map(_facts_of, map(look, islice(names, count))), recorded)):
+                    return False
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def _looking_into(folder: bytes) -> Iterator[Callable[[bytes], os.stat_result]]:
+    directory = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield partial(os.stat, dir_fd=directory, follow_symlinks=False)
+    finally:
+        os.close(directory)
+
+
+# Taking a snapshot
+
+
+def take(walked: Walked, known: Sequence[Snapshot], begun: int) -> Snapshot:
+    """The snapshot of what was walked, by a walk that began at `begun` or later.
+
+    A file is read if it is not in a known snapshot, the last of those that have it, just as it is now.
+    """
+    groups: dict[bytes, list[Entry]] = {}
+    for entry in walked.entries:
+        groups.setdefault(entry.source[: entry.source.rfind(b"/") + 1], []).append(entry)
+    folders = dict(sorted(groups.items(), reverse=True))
+    entries = [entry for group in folders.values() for entry in group]
+    facts = [seen for folder, group in folders.items() for seen in _seen(folder, group, begun - MARGIN)]
+    old: dict[bytes, tuple[Facts, bytes]] = {}
+    for snapshot in known:
+        if not folders.keys().isdisjoint(_split(snapshot.folders)):
+            old.update(files_of(snapshot))
+    contents = _contents(entries, facts, old)
+    return Snapshot(
+        digest=tree_digest(entries, contents).encode(),
+        begun=begun.to_bytes(8, "big"),
+        directories=_join(walked.directories),
+        listed=_pack(_listed(path, begun - MARGIN) for path in walked.directories),
+        folders=_join(folders),
+        counts=struct.pack(f"<{len(folders)}Q", *map(len, folders.values())),
+        names=_join(entry.source[entry.source.rfind(b"/") + 1 :] for entry in entries),
+        facts=_pack(facts),
+        kinds="".join(entry.kind[0] for entry in entries).encode(),
+        modes=struct.pack(f"<{len(entries)}H", *(entry.mode for entry in entries)),
+        paths=_join(entry.path for entry in entries),
+        targets=_join(entry.target for entry in entries),
+        contents=b"".join(contents[entry.source] for entry in entries if entry.kind == "file"),
+    )
+
+
+def _seen(folder: bytes, entries: Sequence[Entry], before: int) -> list[Facts]:
+    names = [entry.source[len(folder) :] for entry in entries]
+    try:
+        with _looking_into(folder) as look:
+            return [
+                _trusted(_facts_of(look(name)), entry.kind, before) for name, entry in zip(names, entries, strict=True)
+            ]
+    except OSError:  # no source, or one was removed since the walk
+        return [_UNTRUSTED for _ in entries]
+
+
+def _listed(directory: bytes, before: int) -> Facts:
+    try:
+        return _trusted(_facts_of(os.stat(directory)), "dir", before)
+    except OSError:
+        return _UNTRUSTED
+
+
+def _trusted(facts: Facts, kind: str, before: int) -> Facts:
+    """The facts, if nothing can change without changing them.
+
+    What changed within `MARGIN` of the look could change again and get the same times.
+    """
+    _, mtime, ctime, _, _, mode = facts
+    is_old = mtime < before and ctime < before and mtime in _TIMES
+    return facts if is_old and stat.S_IFMT(mode) == _TYPES[kind] else _UNTRUSTED
+
+
+def _contents(
+    entries: Sequence[Entry], facts: Sequence[Facts], old: Mapping[bytes, tuple[Facts, bytes]]
+) -> dict[bytes, bytes]:
+    """The digest of each file's content by its source: an old one where it can be trusted."""
+    contents: dict[bytes, bytes] = {}
+    unknown: dict[bytes, None] = {}
+    for entry, seen in zip(entries, facts, strict=True):
+        if entry.kind == "file":
+            then, content = old.get(entry.source, (_UNTRUSTED, b""))
+            if seen == then != _UNTRUSTED:
+                contents[entry.source] = content
+            else:
+                unknown[entry.source] = None
+    return contents | dict(zip(unknown, _hash(list(unknown)), strict=True))
+
+
+def _hash(sources: Sequence[bytes]) -> list[bytes]:
+    if len(sources) < _MANY:
+        return [content_digest(source) for source in sources]
+    from concurrent.futures import ThreadPoolExecutor  # costs 10 ms
+
+    batches = (sources[start : start + _BATCH] for start in range(0, len(sources), _BATCH))
+    with ThreadPoolExecutor(2) as pool:
+        return [digest for digests in pool.map(_hash, batches) for digest in digests]
+
+
+# Reading a snapshot
+
+
+def entries_of(snapshot: Snapshot) -> Iterator[Entry]:
+    """The entries, in no order."""
+    modes = struct.unpack(f"<{len(snapshot.kinds)}H", snapshot.modes)
+    kinds = map(_KINDS.__getitem__, snapshot.kinds)
+    return map(Entry, _split(snapshot.paths), kinds, modes, _sources(snapshot), _split(snapshot.targets))
+
+
+def files_of(snapshot: Snapshot) -> Iterator[tuple[bytes, tuple[Facts, bytes]]]:
+    """For each source that is a file, its facts, and the digest of its content."""
+    seen = zip(_sources(snapshot), _FACTS.iter_unpack(snapshot.facts), snapshot.kinds, strict=True)
+    files = ((source, facts) for source, facts, kind in seen if kind == ord("f"))
+    for start, (source, facts) in zip(range(0, len(snapshot.contents), _DIGEST), files, strict=True):
+        yield source, (facts, snapshot.contents[start : start + _DIGEST])
+
+
+def _sources(snapshot: Snapshot) -> Iterator[bytes]:
+    names = iter(_split(snapshot.names))
+    return (folder + name for folder, count in _folders(snapshot) for name in islice(names, count))
+
+
+def _folders(snapshot: Snapshot) -> Iterator[tuple[bytes, int]]:
+    folders = _split(snapshot.folders)
+    return zip(folders, struct.unpack(f"<{len(folders)}Q", snapshot.counts), strict=True)
+
+
+def _join(names: Iterable[bytes]) -> bytes:
+    return b"".join(name + b"\0" for name in names)
+
+
+def _split(names: bytes) -> list[bytes]:
+    return names.split(b"\0")[:-1]
+
+
+def _pack(facts: Iterable[Facts]) -> bytes:
+    return b"".join(_FACTS.pack(*seen) for seen in facts)

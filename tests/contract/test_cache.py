@@ -1,0 +1,146 @@
+import os
+import re
+import subprocess
+
+import pytest
+
+from tests.contract.engines import Magnet
+
+
+def build(magnet: Magnet, tag: str, *words: str) -> bool:
+    """Build, and say whether the build was found done."""
+    result = magnet("build", "-t", tag, *words, ".")
+    assert result.code == 0, result.err
+    log = magnet.log("build")
+    is_cached = bool(re.search("^Cached: true *$", log, re.MULTILINE))
+    assert is_cached == ("\n => CACHED build " in result.err)
+    assert is_cached != bool(re.search(r"^(Env: .*)?Exec: .* build ", log, re.MULTILINE))
+    return is_cached
+
+
+def cat(magnet: Magnet, tag: str) -> bytes:
+    return magnet.ok("run", "--rm", tag, "cat", "/f")
+
+
+def explained(magnet: Magnet, *words: str) -> str:
+    return magnet.ok("--explain", "build", *words).decode()
+
+
+def test_a_build_of_which_nothing_changed_is_not_done_again(magnet: Magnet, base: str, tag: str) -> None:
+    magnet.write({"Dockerfile": f"FROM {base}\nARG A\nCOPY f /f\n", "f": "one", "other": "1"})
+    assert [build(magnet, tag), build(magnet, tag)] == [False, True]
+    magnet.write({"other": "2", "Dockerfile": f"# a comment\nFROM {base}\nARG A\n\nCOPY f /f\n"})
+    os.utime(magnet.root / "f")
+    assert build(magnet, f"{tag}-b")
+    assert cat(magnet, f"{tag}-b") == b"one"
+    assert not build(magnet, tag, "--build-arg", "A=1")
+    magnet.write({"f": "two"})
+    assert not build(magnet, tag)
+    assert cat(magnet, tag) == b"two"
+    magnet.write({"f": "one"})
+    assert build(magnet, tag)
+    assert cat(magnet, tag) == b"one"
+
+
+def test_force_and_no_cache_build_what_is_done(magnet: Magnet, base: str, tag: str) -> None:
+    magnet.write({"Dockerfile": f"FROM {base}\nRUN cat /proc/sys/kernel/random/uuid >/f\n"})
+    assert not build(magnet, tag)
+    first = cat(magnet, tag)
+    assert "CACHED" not in magnet("--force", "build", "-t", tag, ".").err.replace("#5 CACHED", "")[-100:]
+    assert cat(magnet, tag) == first, "the engine's own cache still has the step"
+    assert not build(magnet, tag, "--no-cache")
+    second = cat(magnet, tag)
+    assert second != first
+    assert build(magnet, tag)
+    assert cat(magnet, tag) == second
+
+
+def test_a_new_base_image_is_a_new_build(magnet: Magnet, base: str, tag: str) -> None:
+    magnet.write({"Dockerfile": f"FROM {base}\nRUN echo 1 >/f\n"})
+    build(magnet, f"{tag}-base")
+    magnet.write({"app": f"FROM {tag}-base\nLABEL app=yes\n"})
+    assert [build(magnet, tag, "-f", "app"), build(magnet, tag, "-f", "app")] == [False, True]
+    magnet.write({"Dockerfile": f"FROM {base}\nRUN echo 2 >/f\n"})
+    build(magnet, f"{tag}-base")
+    assert explained(magnet, "-f", "app") == f"build: app: to do\n  base images: `{tag}-base` changed\n"
+    assert not build(magnet, tag, "-f", "app")
+    assert cat(magnet, tag) == b"2\n"
+
+
+def test_a_miss_is_explained_by_what_changed(magnet: Magnet, base: str, tag: str) -> None:
+    magnet.write({"Dockerfile": f"FROM {base}\nARG A=1\nCOPY d /d\n", "d/f": "1", "d/g": "1", "d/h": "1"})
+    assert explained(magnet) == "build: Dockerfile: to do\n  there was no build of this before\n"
+    build(magnet, tag)
+    assert explained(magnet) == "build: Dockerfile: done\n"
+    magnet.write({"d/f": "2", "d/new": ""})
+    (magnet.root / "d/g").unlink()
+    (magnet.root / "d/h").chmod(0o700)
+    assert explained(magnet, "--build-arg", "A=2").splitlines() == [
+        "build: Dockerfile: to do",
+        "  build args: `A` changed",
+        "  context: `d/new` is new",
+        "  context: `d/g` is gone",
+        "  context: `d/f` changed",
+        "  context: `d/h` changed",
+    ]
+
+
+def test_a_changed_file_of_the_same_size_and_time_reaches_the_engine(magnet: Magnet, base: str, tag: str) -> None:
+    # BuildKit trusts size and time of what it has under the name of the context's directory.
+    magnet.write({"Dockerfile": f"FROM {base}\nCOPY f /f\n"})
+    seen = []
+    for content in ("one", "two", "six"):
+        magnet.write({"f": content})
+        os.utime(magnet.root / "f", (1_000_000_000, 1_000_000_000))
+        build(magnet, tag)
+        seen.append(cat(magnet, tag))
+    assert seen == [b"one", b"two", b"six"]
+
+
+def test_a_changed_file_that_a_step_mounts_reaches_the_step(magnet: Magnet, base: str, tag: str) -> None:
+    # Podman and buildah take a step from their cache whatever has become of the files that are mounted into it.
+    magnet.write({"Dockerfile": f"FROM {base}\nRUN --mount=type=bind,source=d,target=/d cat /d/* >/f\n"})
+    seen = []
+    for content in ("one", "two"):
+        magnet.write({"d/f": content})
+        result = magnet("build", "-t", tag, ".")
+        if magnet.column.is_legacy:
+            assert result.code == 1
+            return
+        seen.append(cat(magnet, tag))
+    assert seen == [b"one", b"two"]
+
+
+def test_two_runs_that_want_the_same_build_do_it_once(magnet: Magnet, base: str, tag: str) -> None:
+    magnet.write({"Dockerfile": f"FROM {base}\nRUN sleep 2\n"})
+    runs = [
+        subprocess.Popen(
+            magnet.argv("build", "-t", f"{tag}-{number}", "."), cwd=magnet.root, env=magnet.env, stderr=subprocess.PIPE
+        )
+        for number in range(2)
+    ]
+    said = [run.communicate(timeout=120)[1] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0]
+    assert sorted(b" => CACHED build " in one for one in said) == [False, True]
+    assert magnet.ok("run", "--rm", f"{tag}-0", "true") == magnet.ok("run", "--rm", f"{tag}-1", "true") == b""
+
+
+@pytest.mark.parametrize("ignore", ["", "*\n!d\n", "d/x\n"], ids=["none", "all but", "some"])
+def test_a_build_sees_just_what_it_copies(magnet: Magnet, base: str, tag: str, ignore: str) -> None:
+    magnet.write(
+        {
+            "Dockerfile": f"FROM {base}\nCOPY d/*.c link/y s*/z* /c/\nRUN find /c -type f | sort >/f\n",
+            **dict.fromkeys(["d/a.c", "d/b.h", "d/x/y", "s1/z1", "s1/no", "s2/z2/deep", "other"], ""),
+            **({".dockerignore": ignore} if ignore else {}),
+        }
+    )
+    (magnet.root / "link").symlink_to("d/x")
+    files = magnet.ok("--files", "build").decode()
+    listed = sorted(re.findall(r"^ +0  \S+ +(\S+) ", files, re.MULTILINE))
+    everything = ["d/a.c", "d/x/y", "s1/z1", "s2/z2/deep"]
+    expected = {"": everything, "*\n!d\n": ["d/a.c", "d/x/y"], "d/x\n": ["d/a.c", "s1/z1", "s2/z2/deep"]}[ignore]
+    assert listed == expected
+    if ignore:
+        return  # what is copied and ignored is an error on some engines
+    build(magnet, tag)
+    assert cat(magnet, tag).split() == [b"/c/a.c", b"/c/deep", b"/c/y", b"/c/z1"]

@@ -1,0 +1,78 @@
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from magnet.narrow import narrow
+
+
+def selected(root: Path, sources: Sequence[str], ignored: Sequence[str] = ()) -> list[str]:
+    """The files and links of the narrow context of these sources."""
+    _, walked = narrow(root, sources, ignored, root / "_build")
+    return [os.fsdecode(entry.path) for entry in walked.entries if entry.kind != "dir"]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for name in ("a.c", "b.h", "src/x.c", "src/deep/y.c", "real/f", "real/sub/g", "_build/log"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("sources", "ignored", "expected"),
+    [
+        (["a.c"], [], ["a.c"]),
+        (["src"], [], ["src/deep/y.c", "src/x.c"]),
+        (["*.c"], [], ["a.c"]),
+        (["src/*"], [], ["src/deep/y.c", "src/x.c"]),
+        (["src/*.c"], [], ["src/x.c"]),
+        (["*/*.c"], [], ["src/x.c"]),
+        (["s*"], ["src/deep"], ["src/x.c"]),
+        (["src", "a.c"], ["*.c"], ["src/deep/y.c", "src/x.c"]),
+        (["."], ["src", "real"], ["a.c", "b.h"]),
+        (["nosuch"], [], []),
+        ([], [], []),
+    ],
+)
+def test_a_context_has_what_sources_name_and_nothing_ignores(
+    root: Path, sources: list[str], ignored: list[str], expected: list[str]
+) -> None:
+    assert selected(root, sources, ignored) == expected
+
+
+@pytest.mark.parametrize(
+    ("links", "source", "expected"),
+    [
+        ({"l": "real"}, "l", ["l", "real/f", "real/sub/g"]),
+        ({"l": "real"}, "l/f", ["l", "real/f"]),
+        ({"l": "/real"}, "l/sub", ["l", "real/sub/g"]),
+        ({"l": "../../real/f"}, "l", ["l", "real/f"]),
+        ({"real/up": "../src"}, "real/up/x.c", ["real/up", "src/x.c"]),
+        ({"l": "m", "m": "real/sub"}, "l/g", ["l", "m", "real/sub/g"]),
+        ({"l": "m", "m": "a.c"}, "l", ["a.c", "l", "m"]),
+        ({"l": "real"}, "l/*", ["l", "real/f", "real/sub/g"]),
+        ({"src/l": "../real/f"}, "src/l*", ["real/f", "src/l"]),
+        ({"src/l": "../real/f"}, "src", ["src/deep/y.c", "src/l", "src/x.c"]),
+        ({"l": "nosuch"}, "l", ["l"]),
+        ({"l": "l"}, "l", ["l"]),
+        ({"l": "m", "m": "l"}, "l/f", ["l", "m"]),
+        ({"l": "."}, "l", ["a.c", "b.h", "l", "real/f", "real/sub/g", "src/deep/y.c", "src/x.c"]),
+    ],
+)
+def test_links_that_copy_follows_are_followed_within_the_context(
+    root: Path, links: dict[str, str], source: str, expected: list[str]
+) -> None:
+    for name, target in links.items():
+        (root / name).symlink_to(target)
+    assert selected(root, [source]) == expected
+
+
+def test_the_directory_of_a_wildcard_is_there_even_if_nothing_in_it_matches(root: Path) -> None:
+    _, walked = narrow(root, ["src/deep/*.h"], ["*.c"], root / "_build")
+    assert [entry.path for entry in walked.entries] == [b"src", b"src/deep"]
+    _, walked = narrow(root, ["src/deep/*.h"], ["src"], root / "_build")
+    assert walked.entries == ()
