@@ -140,6 +140,8 @@ def _run(settings: Settings, environ: Mapping[str, str]) -> int:
             os.chdir(settings.directory)
         except OSError as error:
             raise UsageError(f"cannot change to {settings.directory}: {error.strerror}") from error
+    if settings.words[:1] == ("cache",) and not settings.list_targets:
+        return _command(settings, environ)
     loaded = _load(settings.file, environ)
     if settings.list_targets:
         _list(loaded)
@@ -150,6 +152,14 @@ def _run(settings: Settings, environ: Mapping[str, str]) -> int:
         _list(loaded)
         return 0
     return _execute(_labelled(calls or [loaded.default()]), loaded, settings, environ)  # type: ignore[misc]
+
+
+def _command(settings: Settings, environ: Mapping[str, str]) -> int:
+    """Do what is asked of magnet itself, for which no target is needed."""
+    from magnet.commands import Given, run  # a build needs none of it
+
+    backend = settings.backend or environ.get("MAGNET_BACKEND")
+    return run(settings.words, Given(settings.file, backend, settings.dry_run, settings.as_json))
 
 
 def _labelled(calls: Sequence[Call[Any]]) -> list[Call[Any]]:
