@@ -1,68 +1,59 @@
-"""A build in which nothing changed: magnet's beside the engine's own, fully cached. Medians and ratios, interleaved.
+"""A build in which nothing changed: magnet's beside the engine's own, fully cached.
 
-Run it with the Python that magnet is installed for, where the engines answer:
-`python benchmarks/noop.py BACKEND [FILES [ROUNDS]]`.
+`python -m benchmarks.noop BACKEND [FILES...]`, with the Python that magnet is installed for, where the engines answer;
+`DOCKER_BUILDKIT=0` measures docker's legacy builder.
 """
 
 import os
-import shutil
-import statistics
-import subprocess
 import sys
-import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-MAGNET = str(Path(sys.executable).with_name("magnet"))
-PER_DIRECTORY = 100
-SIZE = 10_000
+from benchmarks.measure import MAGNET, Job, command, compare
+from benchmarks.projects import TAG, images_removed, make_base, make_project, settle
+
+GOALS = {
+    # files: how many times as long docker's build takes as magnet's, and that of the other engines
+    10: (2, 4),
+    1_000: (4, 15),
+    20_000: (8, 100),
+    100_000: (8, 100),
+}
+SIZES = {10: 10_000, 1_000: 10_000, 20_000: 25_000, 100_000: 1_000}
 
 
 def main() -> None:
-    """Measure both once a round, in turn, and print the table."""
+    """Print a table for each number of files."""
     backend = sys.argv[1]
-    files = int(sys.argv[2]) if len(sys.argv) > 2 else 1_000
-    rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 10
-    with TemporaryDirectory() as directory:
-        root = Path(directory, "project")
-        _make(root, files)
-        layers = ["--layers", "--pull=false"] if backend == "buildah" else []
-        jobs = {
-            f"{backend} build": [backend, "build", *layers, "-t", "localhost/magnet-benchmark", "."],
-            "magnet build": [MAGNET, "--backend", backend, "build", "-t", "localhost/magnet-benchmark", "."],
-        }
-        env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-        env |= {"DOCKER_BUILDKIT": env.get("DOCKER_BUILDKIT", "1")}
-        times: dict[str, list[float]] = {name: [] for name in jobs}
-        # Files that are as old as the look at them are not trusted; in the first round both builds are done.
-        time.sleep(3)
-        for _ in range(rounds + 2):
-            for name, argv in jobs.items():
-                begun = time.perf_counter()
-                subprocess.run(argv, cwd=root, env=env, check=True, capture_output=True)
-                times[name].append(time.perf_counter() - begun)
-    base = statistics.median(times["magnet build"][2:])
-    print(f"| {files} files | median, ms | ratio |\n|---|---|---|")
-    for name, measured in times.items():
-        median = statistics.median(measured[2:])
-        print(f"| `{name}` | {median * 1000:.0f} | {median / base:.1f} |")
+    for files in map(int, sys.argv[2:] or ["10", "1000", "20000"]):
+        with TemporaryDirectory() as directory, images_removed(backend):
+            _compare(backend, files, Path(directory))
 
 
-def _make(root: Path, files: int) -> None:
-    """A project that copies all of its files, into an image that holds little more."""
-    busybox = shutil.which("busybox")
-    if busybox is None:
-        raise SystemExit("this needs busybox-static")
-    root.mkdir()
-    shutil.copyfile(busybox, root / "busybox")
-    (root / "busybox").chmod(0o755)
-    for number in range(files):
-        path = root / "src" / str(number // PER_DIRECTORY) / f"{number}.txt"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(f"{number}\n".encode().ljust(SIZE, b"."))
-    (root / ".dockerignore").write_text("_build\n")
-    (root / "Dockerfile").write_text(
-        'FROM scratch\nCOPY busybox /bin/busybox\nCOPY src /src\nRUN ["/bin/busybox", "true"]\n'
+def _compare(backend: str, files: int, directory: Path) -> None:
+    env = {"DOCKER_BUILDKIT": os.environ.get("DOCKER_BUILDKIT", "1")} if backend == "docker" else {}
+    name = f"{backend}, legacy builder" if env.get("DOCKER_BUILDKIT") == "0" else backend
+    root = directory / "project"
+    make_base(backend, directory / "base", env)
+    make_project(root, files, SIZES.get(files, 1_000))
+    settle()
+    layers = ["--layers", "--pull=false"] if backend == "buildah" else []
+    of_docker, of_others = GOALS.get(files, (None, None))
+    goal = of_docker if backend == "docker" and "legacy" not in name else of_others
+    own = "`magnet build`"
+    compare(
+        f"Nothing changed: {name}, {files:,} files",
+        [
+            Job(own, command(MAGNET, "--backend", backend, "build", "-t", TAG, ".", cwd=root, env=env)),
+            Job(
+                f"`{backend} build`",
+                command(backend, "build", *layers, "-t", TAG, ".", cwd=root, env=env),
+                own,
+                at_least=goal,
+            ),
+        ],
+        warm_up=2,  # in the first round both are built
+        seconds=30,
     )
 
 

@@ -1,43 +1,89 @@
-"""What magnet costs before it does anything, beside `python -c pass`: medians and ratios of interleaved runs.
+"""What magnet costs before it does anything, beside `python -c pass`, and beside other task runners.
 
-Run it with the Python that magnet is installed for: `python benchmarks/startup.py [ROUNDS]`.
+`python -m benchmarks.startup [ROUNDS]`, with the Python that magnet is installed for. Task runners are those in the
+directory PEERS of the environment, else those on the path; a target of theirs prints a line, as magnet's does.
 """
 
 import os
-import statistics
-import subprocess
+import shutil
 import sys
-import time
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-MAGNET = str(Path(sys.executable).with_name("magnet"))
+from benchmarks.measure import MAGNET, Job, command, compare, missing
+
 EXAMPLE = Path(__file__).parent.parent / "examples" / "hello_world"
-JOBS = {
-    "python -c pass": [sys.executable, "-c", "pass"],
-    "magnet --version": [MAGNET, "--version"],
-    "magnet --help": [MAGNET, "--help"],
-    "magnet --list": [MAGNET, "--list"],
-    "magnet hello": [MAGNET, "hello"],
+
+PEERS = {
+    # program: (its file, what is in it, arguments that list, arguments that run)
+    "just": ("justfile", "hello:\n    @echo 'Hello, world!'\n", ["--list"], ["hello"]),
+    "task": (
+        "Taskfile.yml",
+        "version: '3'\ntasks:\n  hello:\n    desc: Say hello.\n    cmds: [\"echo 'Hello, world!'\"]\n",
+        ["--list"],
+        ["hello"],
+    ),
+    "doit": (
+        "dodo.py",
+        "def task_hello():\n    return {'actions': ['echo Hello'], 'verbosity': 2}\n",
+        ["list"],
+        ["hello"],
+    ),
+    "invoke": (
+        "tasks.py",
+        "from invoke import task\n\n\n@task\ndef hello(c):\n    print('Hello, world!')\n",
+        ["--list"],
+        ["hello"],
+    ),
+    "nox": (
+        "noxfile.py",
+        "import nox\n\n\n@nox.session(python=False)\ndef hello(session):\n    print('Hello, world!')\n",
+        ["--list"],
+        ["--session", "hello"],
+    ),
+    "poe": ("pyproject.toml", "[tool.poe.tasks]\nhello = \"echo 'Hello, world!'\"\n", ["--help"], ["hello"]),
+    "taskipy": ("pyproject.toml", "[tool.taskipy.tasks]\nhello = \"echo 'Hello, world!'\"\n", ["--list"], ["hello"]),
 }
+SLOWER = {"task", "doit", "invoke", "nox", "poe", "taskipy"}
+"""The peers that magnet is to be faster than."""
 
 
 def main() -> None:
-    """Measure every job once a round, in turn, and print the table."""
+    """Print both tables."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 40
-    times: dict[str, list[float]] = {name: [] for name in JOBS}
-    # Without compiled modules every start would compile them anew.
-    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    for _ in range(rounds + 1):
-        for name, argv in JOBS.items():
-            begun = time.perf_counter()
-            subprocess.run(argv, cwd=EXAMPLE, env=env, check=True, capture_output=True)
-            times[name].append(time.perf_counter() - begun)
-    base = statistics.median(times["python -c pass"][1:])
-    print("| job | median, ms | ratio |\n|---|---|---|")
-    for name, measured in times.items():
-        # The first round fills caches.
-        median = statistics.median(measured[1:])
-        print(f"| `{name}` | {median * 1000:.1f} | {median / base:.2f} |")
+    python = "`python -c pass`"
+    compare(
+        "Start-up",
+        [
+            Job(python, command(sys.executable, "-c", "pass", cwd=EXAMPLE)),
+            Job("`magnet --version`", command(MAGNET, "--version", cwd=EXAMPLE), python, at_most=1.5),
+            Job("`magnet --help`", command(MAGNET, "--help", cwd=EXAMPLE), python, at_most=1.5),
+            Job("`magnet --list`", command(MAGNET, "--list", cwd=EXAMPLE), python),
+            Job("`magnet hello`", command(MAGNET, "hello", cwd=EXAMPLE), python),
+        ],
+        rounds=rounds,
+    )
+    programs = {name: found for name in PEERS if (found := shutil.which(name, path=os.environ.get("PEERS")))}
+    for name in PEERS.keys() - programs.keys():
+        missing(name)
+    if programs:
+        with TemporaryDirectory() as directory:
+            compare("Task runners", list(_peers(Path(directory), programs)), rounds=rounds)
+
+
+def _peers(directory: Path, programs: dict[str, str]) -> Iterator[Job]:
+    yield Job("`magnet --list`", command(MAGNET, "--list", cwd=EXAMPLE))
+    yield Job("`magnet hello`", command(MAGNET, "hello", cwd=EXAMPLE))
+    for name, program in programs.items():
+        file, text, listing, running = PEERS[name]
+        place = directory / name
+        place.mkdir()
+        (place / file).write_text(text)
+        goal = 1.0 if name in SLOWER else None
+        for arguments, own in ((listing, "`magnet --list`"), (running, "`magnet hello`")):
+            run = command(program, *arguments, cwd=place)
+            yield Job(f"`{name} {' '.join(arguments)}`", run, own, at_least=goal)
 
 
 if __name__ == "__main__":
