@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
@@ -36,6 +36,8 @@ class Target(Generic[P, R]):
     needs: tuple["Target[..., Any] | Call[Any]", ...] = ()
     aliases: tuple[str, ...] = ()
     is_default: bool = False
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> "Call[R]":
         """The call of this target with these arguments."""
@@ -112,6 +114,9 @@ def _shown(value: object) -> str:
 
 Needed = Target[..., Any] | Call[Any]
 
+Globs = Iterable[str | Path] | str | Path
+"""Paths and globs; one that begins with `!` leaves out what it matches."""
+
 
 def as_call(needed: Needed) -> Call[Any]:
     """The call that a target, or a call of one, stands for."""
@@ -136,6 +141,8 @@ def target(
     needs: Iterable[Needed] = (),
     aliases: Iterable[str] | str = (),
     default: bool = False,
+    inputs: Globs = (),
+    outputs: Globs = (),
 ) -> Callable[[Callable[Concatenate[Any, P], R]], Target[P, R]]: ...
 def target(
     function: Callable[Concatenate[Any, P], R] | None = None,
@@ -145,15 +152,20 @@ def target(
     needs: Iterable[Needed] = (),
     aliases: Iterable[str] | str = (),
     default: bool = False,
+    inputs: Globs = (),
+    outputs: Globs = (),
 ) -> Target[P, R] | Callable[[Callable[Concatenate[Any, P], R]], Target[P, R]]:
     """Make a function a target.
 
     `name` replaces the function's name, in which underscores become dashes; `a:b` puts it into the namespace `a`.
     `needs` are targets that run before it, `aliases` further names, `default` makes it what a bare `magnet` runs.
+
+    With `inputs`, `outputs` or both, paths and globs relative to the magnetfile's directory, it is skipped when nothing
+    changed since it last succeeded, and its outputs are put back if they are gone: see `magnet.skipping`.
     """
 
     def decorate(function: Callable[Concatenate[Any, P], R]) -> Target[P, R]:
-        return _make(function, name, tuple(needs), _words(aliases), default)
+        return _make(function, name, tuple(needs), _words(aliases), default, inputs, outputs)
 
     return decorate if function is None else decorate(function)
 
@@ -173,13 +185,15 @@ class Namespace:
         needs: Iterable[Needed] = (),
         aliases: Iterable[str] | str = (),
         default: bool = False,
+        inputs: Globs = (),
+        outputs: Globs = (),
     ) -> Any:
         """Make a function a target of this namespace; the options are those of `magnet.target`."""
 
         def decorate(function: Callable[Concatenate[Any, P], R]) -> Target[P, R]:
             full = f"{self.name}:{name or _target_name(function)}"
             prefixed = tuple(f"{self.name}:{alias}" for alias in _words(aliases))
-            return _make(function, full, tuple(needs), prefixed, default)
+            return _make(function, full, tuple(needs), prefixed, default, inputs, outputs)
 
         return decorate if function is None else decorate(function)
 
@@ -198,6 +212,8 @@ def _make(
     needs: tuple[Needed, ...],
     aliases: tuple[str, ...],
     default: bool,
+    inputs: Globs,
+    outputs: Globs,
 ) -> Target[P, R]:
     made: Target[P, R] = Target(
         function, name or _target_name(function), inspect.getdoc(function) or "", needs, aliases, default
@@ -206,12 +222,33 @@ def _make(
         raise MagnetfileError(
             f"{made.place}: target `{made.name}` takes no parameter", hint=f"write `def {function.__name__}(t):`"
         )
+    if inputs or outputs:
+        made = replace(made, inputs=_patterns(made, "inputs", inputs), outputs=_patterns(made, "outputs", outputs))
     for needed in needs:
         as_call(needed)
     collected = _collected.get()
     if collected is not None and not function.__name__.startswith("_"):
         collected.append(made)
     return made
+
+
+def _patterns(made: Target[..., Any], what: str, globs: Globs) -> tuple[str, ...]:
+    """The globs without needless `./`, `//` and trailing slashes, so that equal ones look equal."""
+    patterns = [os.fspath(glob) for glob in ([globs] if isinstance(globs, str | Path) else globs)]
+    for pattern in patterns:
+        path = pattern.removeprefix("!")
+        is_elsewhere = os.path.isabs(path) or (what == "outputs" and ".." in path.split("/"))
+        if not path or is_elsewhere:
+            raise MagnetfileError(
+                f"{made.place}: target `{made.name}`: `{pattern}` cannot be in `{what}`",
+                hint="give paths or globs relative to the magnetfile's directory, such as `src` or `src/**/*.py`",
+            )
+    if patterns and all(pattern.startswith("!") for pattern in patterns):
+        raise MagnetfileError(
+            f"{made.place}: target `{made.name}`: all of `{what}` begins with `!`, which leaves nothing",
+            hint='name what there is before what is left out of it, as in ["src", "!src/generated"]',
+        )
+    return tuple("!" * one.startswith("!") + os.path.normpath(one.removeprefix("!")) for one in patterns)
 
 
 @dataclass(frozen=True)
