@@ -193,7 +193,7 @@ class T:
         """
         # A run that builds nothing does without.
         from magnet.building import Builder
-        from magnet.preparation import Recipe, prepare
+        from magnet.preparation import Recipe
 
         recipe = Recipe(
             directory=directory,
@@ -209,9 +209,8 @@ class T:
             options=parse_options(options, BUILD_OPTIONS),
         )
         session, backend = self._session, self.backend
-        prepared = prepare(recipe, self.project.root, backend, self._shell, session.index())
-        identity = repr((self._call.target.name, str(prepared.dockerfile.path), recipe.stage, str(recipe.directory)))
-        builder = Builder(backend, self._shell, session.workspace, identity)
+        builder = Builder(backend, self._shell, session.workspace, self._call.target.name)
+        prepared = builder.prepare(recipe, self.project.root, session.index())
         if session.question is not None:
             session.question(self.name, builder, prepared)
             return Image(id="", tags=recipe.tags)

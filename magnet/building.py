@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from magnet.backends.base import Backend
-from magnet.cache import BuildCache, Hit, reference
+from magnet.cache import BuildCache, BuildName, Hit, last_references, reference
 from magnet.index import FileIndex
 from magnet.key import cache_key, not_skippable
 from magnet.model import Image
-from magnet.preparation import Prepared, is_still_so, request
+from magnet.preparation import Prepared, Recipe, dockerfile_of, is_still_so, prepare, request
 from magnet.process import Shell
 from magnet.workspace import Workspace
 
@@ -23,12 +24,17 @@ class Answer:
 
 @dataclass(frozen=True)
 class Builder:
-    """Builds for one target; `identity` tells one of its builds from all others of the project."""
+    """Does a build of a target, or finds it done."""
 
     backend: Backend
     shell: Shell
     workspace: Workspace
-    identity: str
+    target: str
+
+    def prepare(self, recipe: Recipe, root: Path, index: FileIndex) -> Prepared:
+        """Find out what goes into a build of the project at `root`, without building anything."""
+        last = last_references(self.workspace.cache, self._name(recipe, dockerfile_of(recipe, root)))
+        return prepare(recipe, root, self.backend, self.shell, index, also=last)
 
     def build(self, prepared: Prepared, index: FileIndex, *, force: bool = False) -> tuple[Image, bool]:
         """The image, and whether it was there already; `force` builds it anyway.
@@ -39,10 +45,10 @@ class Builder:
             return self._by_engine(prepared), False
         key = cache_key(prepared)
         force = force or prepared.recipe.no_cache
-        with self._cache.claim(key, lambda: self.shell.children.is_stopping, force=force) as found:
+        with self._cache(prepared).claim(key, lambda: self.shell.children.is_stopping, force=force) as found:
             if isinstance(found, Hit):
-                self.shell.say(f"CACHED {reference(key)}")
-                self.backend.retag(found.image, prepared.recipe.tags, self.shell)
+                self.shell.say(f"CACHED {reference(key.digest)}")
+                self.backend.retag(found.image, prepared.recipe.tags, self.shell, prepared.seen)
                 return replace(found.image, tags=prepared.recipe.tags), True
             image = self._by_engine(prepared)
             if is_still_so(prepared, index, self.backend, self.shell):
@@ -58,9 +64,9 @@ class Builder:
         if why := not_skippable(prepared):
             return Answer(False, (why,))
         key = cache_key(prepared)
-        if self._cache.look_up(key):
+        if self._cache(prepared).look_up(key):
             return Answer(True)
-        return Answer(False, self._cache.reasons(key, lambda: files(prepared)))
+        return Answer(False, self._cache(prepared).reasons(key, lambda: files(prepared)))
 
     def print_command(self, prepared: Prepared) -> Image:
         """Print what would be run, and run nothing."""
@@ -75,9 +81,12 @@ class Builder:
                 asked = replace(asked, no_cache=True)
             return self.backend.build(asked, self.shell)
 
-    @property
-    def _cache(self) -> BuildCache:
-        return BuildCache(self.backend, self.shell, self.workspace.cache, self.identity)
+    def _cache(self, prepared: Prepared) -> BuildCache:
+        name = self._name(prepared.recipe, prepared.dockerfile.path)
+        return BuildCache(self.backend, self.shell, self.workspace.cache, name, prepared.seen)
+
+    def _name(self, recipe: Recipe, dockerfile: Path) -> BuildName:
+        return BuildName(self.target, str(dockerfile), recipe.stage, str(recipe.directory))
 
 
 def files(prepared: Prepared) -> Mapping[str, str]:

@@ -8,10 +8,11 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from blake3 import blake3
@@ -28,7 +29,23 @@ REPOSITORY = "localhost/magnet"
 KEPT = 5
 """How many of its last keys a build keeps, so that switching branches hits."""
 
-_RECORD_VERSION = 1
+_RECORD_VERSION = 2
+
+
+@dataclass(frozen=True)
+class BuildName:
+    """What tells a build from all others of its project. `dockerfile` is an absolute path."""
+
+    target: str
+    dockerfile: str
+    stage: str | None
+    directory: str
+
+    @property
+    def digest(self) -> str:
+        """A name for the file of its record."""
+        identity = repr((self.target, self.dockerfile, self.stage, self.directory))
+        return blake3(identity.encode(errors="surrogateescape")).hexdigest()[:32]
 
 
 @dataclass(frozen=True)
@@ -54,29 +71,36 @@ class Miss:
 
 
 class BuildCache:
-    """The keys of one build, which `identity` tells from all others of the project."""
+    """The keys of one build of the project; `seen` is what the engine was asked already, and said."""
 
-    def __init__(self, backend: Backend, shell: Shell, directory: Path, identity: str) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        shell: Shell,
+        directory: Path,
+        name: BuildName,
+        seen: Mapping[str, Image | None] = MappingProxyType({}),
+    ) -> None:
         self._backend = backend
         self._shell = shell
         self._directory = directory
-        self._record = (
-            directory / "builds" / f"{blake3(identity.encode(errors='surrogateescape')).hexdigest()[:32]}.json"
-        )
+        self._name = name
+        self._seen = seen
+        self._record = record_path(directory, name)
 
     def look_up(self, key: CacheKey) -> Hit | None:
         """The image of the key in the engine's store."""
-        image = self._backend.inspect(reference(key), self._shell)
+        image = self._backend.inspect(reference(key.digest), self._shell)
         return Hit(image) if image else None
 
     def reasons(self, key: CacheKey, files: Callable[[], Mapping[str, str]]) -> tuple[str, ...]:
         """Why the key is not that of the last build, part by part; `files` as for `save`."""
-        last = next(iter(self._read()), None)
+        last = next(iter(read_record(self._record)), None)
         if last is None:
             return ("there was no build of this before",)
         old, new = dict(last["parts"]), dict(key.parts)
-        if last["files"] and old.get("context") != new.get("context"):
-            old["context"], new["context"] = last["files"], files()
+        if old.get("context") != new.get("context") and (then := _read_files(self._record, last["key"])):
+            old["context"], new["context"] = then, files()
         changed = differences(old, new)
         return tuple(changed) or (f"its image is not in {self._backend.engine} any more",)
 
@@ -86,56 +110,92 @@ class BuildCache:
 
         `give_up` is asked while it waits. With `force` it is a Miss in any case.
         """
-        if not force and (hit := self.look_up(key)):
+        if not force and (hit := self._seen_or_there(key)):
             yield hit
             return
-        with _locked(self._directory / "locks" / key.digest, give_up):
+        with locked(self._directory, key.digest, give_up):
             # Another may have done it since, whether or not it had to be waited for.
             again = None if force else self.look_up(key)
             yield again or Miss(self, key)
 
     def save(self, key: CacheKey, image: Image, files: Mapping[str, str]) -> None:
         """Tag the image with the key, and release the keys that are too many."""
-        self._backend.tag(image.id, [reference(key)], self._shell)
-        # Which files there were is kept of the last build only.
-        records = [{**record, "files": {}} for record in self._read() if record["key"] != key.digest]
-        kept = [{"version": _RECORD_VERSION, "key": key.digest, "parts": key.parts, "files": files}, *records]
-        self._write(kept[:KEPT])
+        self._backend.tag(image.id, [reference(key.digest)], self._shell)
+        records = [one for one in read_record(self._record) if one["key"] != key.digest]
+        told = {"target": self._name.target, "dockerfile": self._name.dockerfile, "stage": self._name.stage}
+        kept = [{"version": _RECORD_VERSION, "key": key.digest, "parts": key.parts, "build": told}, *records]
+        _write(self._record, kept[:KEPT])
+        _write(_files_path(self._record), {"key": key.digest, "files": files})
         for old in kept[KEPT:]:
             if not self._is_held_elsewhere(old["key"]):
                 with suppress(MagnetError):  # it may be in use, or gone
-                    self._backend.remove(f"{REPOSITORY}:{old['key']}", self._shell)
+                    self._backend.remove(reference(old["key"]), self._shell)
+
+    def _seen_or_there(self, key: CacheKey) -> Hit | None:
+        name = reference(key.digest)
+        if name not in self._seen:
+            return self.look_up(key)
+        image = self._seen[name]
+        return Hit(image) if image else None
 
     def _is_held_elsewhere(self, key: str) -> bool:
         others = (path for path in self._record.parent.glob("*.json") if path != self._record)
         return any(key in path.read_text(errors="replace") for path in others)
 
-    def _read(self) -> list[dict[str, Any]]:
-        """The records of the last builds, the latest first; none where they are not understood."""
-        try:
-            found = json.loads(self._record.read_bytes())
-            usable = [one for one in found if one["version"] == _RECORD_VERSION]
-            return [
-                one for one in usable if one["parts"].keys() and one["key"] + "" and one["files"].keys() is not None
-            ]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return []
 
-    def _write(self, records: Sequence[Mapping[str, Any]]) -> None:
-        self._record.parent.mkdir(parents=True, exist_ok=True)
-        new = self._record.with_name(f"{self._record.name}.{os.getpid()}-{time.monotonic_ns()}")
-        new.write_text(json.dumps(records))
-        new.replace(self._record)
+def record_path(directory: Path, name: BuildName) -> Path:
+    """The file with the record of a build's last keys."""
+    return directory / "builds" / f"{name.digest}.json"
 
 
-def reference(key: CacheKey) -> str:
-    """The name under which the engine's store holds the image of a key."""
-    return f"{REPOSITORY}:{key.digest}"
+def last_references(directory: Path, name: BuildName) -> tuple[str, ...]:
+    """The name of the image of the build's last key, which is the one to ask for while it is not known."""
+    return tuple(reference(one["key"]) for one in read_record(record_path(directory, name))[:1])
+
+
+def read_record(path: Path) -> list[dict[str, Any]]:
+    """What a build's record says of its last keys, the latest first; nothing where it is not understood."""
+    try:
+        found = json.loads(path.read_bytes())
+        usable = [one for one in found if one["version"] == _RECORD_VERSION]
+        return [one for one in usable if one["parts"].keys() and one["key"] + ""]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []
+
+
+def _files_path(record: Path) -> Path:
+    # Apart, for there may be many, and only who explains a miss reads them.
+    return record.with_suffix(".files")
+
+
+def _read_files(record: Path, key: str) -> Mapping[str, str]:
+    """The files of the context of the last build, if it was the one with that key."""
+    try:
+        found = json.loads(_files_path(record).read_bytes())
+        return dict(found["files"]) if found["key"] == key else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _write(path: Path, content: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f"{path.name}.{os.getpid()}-{time.monotonic_ns()}")
+    new.write_text(json.dumps(content))
+    new.replace(path)
+
+
+def reference(digest: str) -> str:
+    """The name under which the engine's store holds the image of a key of that digest."""
+    return f"{REPOSITORY}:{digest}"
 
 
 @contextmanager
-def _locked(path: Path, give_up: Callable[[], bool]) -> Iterator[None]:
-    """Hold a lock, which the kernel releases when its holder dies."""
+def locked(directory: Path, key: str, give_up: Callable[[], bool]) -> Iterator[None]:
+    """Hold the lock of a key, which the kernel releases when its holder dies.
+
+    Raises Canceled when `give_up`, which is asked while somebody else holds it, says so.
+    """
+    path = directory / "locks" / key
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         lock = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)

@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -68,13 +68,17 @@ class Context:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A build whose inputs are known. `bases` are its base images, by the names that the Dockerfile gives them."""
+    """A build whose inputs are known. `bases` are its base images, by the names that the Dockerfile gives them.
+
+    `seen` is what the engine has said of other names that it was asked for in the same breath.
+    """
 
     recipe: Recipe
     dockerfile: Dockerfile
     bases: Mapping[str, Image]
     context: Context
     tree: Tree
+    seen: Mapping[str, Image | None] = field(default_factory=dict)
 
     @cached_property
     def described(self) -> Described:
@@ -82,23 +86,41 @@ class Prepared:
         return self.dockerfile.described(self.recipe.stage, self.recipe.build_args, self.recipe.platform)
 
 
-def prepare(recipe: Recipe, root: Path, backend: Backend, shell: Shell, index: FileIndex) -> Prepared:
+def prepare(
+    recipe: Recipe, root: Path, backend: Backend, shell: Shell, index: FileIndex, also: Sequence[str] = ()
+) -> Prepared:
     """Find out what goes into a build, without building anything.
 
-    Base images are fetched here as the recipe's pull policy says: engines differ in what their own means.
+    Base images are fetched here as the recipe's pull policy says: engines differ in what their own means. The engine is
+    asked once, for them, for the recipe's tags and for `also`, and answers while the files are looked at.
     """
     directory = _directory(root, recipe.directory)
-    file = _dockerfile(root, directory, recipe.file)
+    file = dockerfile_of(recipe, root)
     if isinstance(recipe.context, Whole) and recipe.context.directory is not None:
         directory = _directory(root, recipe.context.directory)
     parsed = dockerfile.parse(file)
     parsed.stage(recipe.stage)  # must exist
-    bases = _bases(recipe, parsed, backend, shell)
-    context = _context(recipe, root, directory, parsed, bases)
-    tree = index.tree(context.name, context.walk)
-    if backend.engine.builder == "legacy":
-        context = _for_legacy_builder(context, tree, directory, file)
-    return Prepared(recipe, parsed, bases, context, tree)
+    names = parsed.bases(recipe.stage, recipe.build_args, recipe.platform)
+    with backend.asking([*names, *recipe.tags, *also], shell) as answers:
+        context = _context(recipe, root, directory, parsed, {})
+        tree = index.tree(context.name, context.walk)
+        seen = answers()
+    bases = _bases(names, recipe, backend, shell, seen)
+    if any(image.has_triggers for image in bases.values()):
+        context = _context(recipe, root, directory, parsed, bases)
+        tree = index.tree(context.name, context.walk)
+    # A name that was pulled since may mean another image now.
+    return Prepared(recipe, parsed, bases, context, tree, {name: seen[name] for name in seen if name not in names})
+
+
+def dockerfile_of(recipe: Recipe, root: Path) -> Path:
+    """The absolute path of the Dockerfile that a recipe means."""
+    if recipe.file is None:
+        return dockerfile.find(_directory(root, recipe.directory))
+    file = Path(os.path.abspath(root / recipe.file))
+    if not file.is_file():
+        raise MagnetfileError(f"there is no Dockerfile `{recipe.file}`", hint=f"looked for it in {root}")
+    return file
 
 
 def is_still_so(prepared: Prepared, index: FileIndex, backend: Backend, shell: Shell) -> bool:
@@ -106,8 +128,9 @@ def is_still_so(prepared: Prepared, index: FileIndex, backend: Backend, shell: S
     tree = index.tree(prepared.context.name, prepared.context.walk)
     if tree.digest != prepared.tree.digest or dockerfile.parse(prepared.dockerfile.path) != prepared.dockerfile:
         return False
-    now = ((backend.inspect(name, shell), image) for name, image in prepared.bases.items())
-    return all(found is not None and found.id == image.id for found, image in now)
+    with backend.asking(prepared.bases, shell) as answers:
+        now = answers()
+    return all((found := now[name]) is not None and found.id == image.id for name, image in prepared.bases.items())
 
 
 def request(prepared: Prepared, backend: Backend, scratch: Path, *, dry_run: bool) -> BuildRequest:
@@ -136,21 +159,13 @@ def _directory(root: Path, name: str | Path) -> Path:
     return directory
 
 
-def _dockerfile(root: Path, directory: Path, name: str | Path | None) -> Path:
-    if name is None:
-        return dockerfile.find(directory)
-    file = Path(os.path.abspath(root / name))
-    if not file.is_file():
-        raise MagnetfileError(f"there is no Dockerfile `{name}`", hint=f"looked for it in {root}")
-    return file
-
-
-def _bases(recipe: Recipe, parsed: Dockerfile, backend: Backend, shell: Shell) -> dict[str, Image]:
+def _bases(
+    names: Sequence[str], recipe: Recipe, backend: Backend, shell: Shell, seen: Mapping[str, Image | None]
+) -> dict[str, Image]:
     """The base images by name; in a dry run, which fetches nothing, those that are here."""
-    names = parsed.bases(recipe.stage, recipe.build_args, recipe.platform)
     if shell.dry_run:
-        return {name: image for name in names if (image := backend.inspect(name, shell))}
-    return {name: backend.resolve(name, shell, pull=recipe.pull, platform=recipe.platform) for name in names}
+        return {name: image for name in names if (image := seen[name])}
+    return {name: backend.resolve(name, shell, pull=recipe.pull, platform=recipe.platform, seen=seen) for name in names}
 
 
 def _context(recipe: Recipe, root: Path, directory: Path, parsed: Dockerfile, bases: Mapping[str, Image]) -> Context:
@@ -211,16 +226,15 @@ def _can_be_written(pattern: str) -> bool:
     return is_plain and pattern == pattern.strip() and "\n" not in pattern and "\r" not in pattern
 
 
-def _for_legacy_builder(context: Context, tree: Tree, directory: Path, file: Path) -> Context:
-    """The context, staged: the legacy builder reads the `.dockerignore` at its root, and no other."""
-    ignore = contexts.find_ignore_file(directory, file)
-    is_meant = context.directory is not None and ignore is not None and ignore.name == ".dockerignore"
+def _check_for_legacy_builder(context: Context, tree: Tree, file: Path) -> None:
+    """Refuse a context that the legacy builder would narrow: it reads the `.dockerignore` at its root, and no other."""
+    ignore = contexts.find_ignore_file(context.directory, file) if context.directory else None
+    is_meant = ignore is not None and ignore.name == ".dockerignore"
     if not is_meant and any(entry.path == b".dockerignore" for entry in tree.entries):
         raise EngineError(
             "the legacy builder would apply the `.dockerignore` at the root of this context, which is not meant for it",
             hint='leave it out, as with Copy(..., exclude=".dockerignore"), or install docker\'s buildx plugin',
         )
-    return replace(context, directory=None)
 
 
 def _on_disk(prepared: Prepared, backend: Backend, scratch: Path, *, dry_run: bool) -> tuple[Path, Path, Path | None]:
@@ -231,10 +245,13 @@ def _on_disk(prepared: Prepared, backend: Backend, scratch: Path, *, dry_run: bo
     """
     context, file = prepared.context, prepared.dockerfile.path
     named = scratch / prepared.tree.digest
-    if context.directory is None:
+    is_legacy = backend.engine.builder == "legacy"
+    if is_legacy:
+        _check_for_legacy_builder(context, prepared.tree, file)
+    if context.directory is None or is_legacy:
         if not dry_run:
             stage(prepared.tree.entries, named)
-        if backend.engine.builder == "legacy":
+        if is_legacy:
             return named, _staged(file, prepared.tree, named), None
         return named, *_ignoring((), file, backend, scratch)
     if backend.engine.builder == "buildah":

@@ -88,6 +88,13 @@ def ask(command: Command, *, timeout: float = 60, cwd: Path | None = None) -> Co
 
     A program that is missing or cannot be started answers with exit code 127, as in a shell.
     """
+    with asking(command, timeout=timeout, cwd=cwd) as answer:
+        return answer()
+
+
+@contextmanager
+def asking(command: Command, *, timeout: float = 60, cwd: Path | None = None) -> Iterator[Callable[[], Completed]]:
+    """Begin to ask as `ask` does; what is yielded waits for the answer. Unanswered at the end, it is not asked on."""
     try:
         child = subprocess.Popen(
             command.argv,
@@ -100,17 +107,28 @@ def ask(command: Command, *, timeout: float = 60, cwd: Path | None = None) -> Co
             process_group=0,
         )
     except OSError as error:
-        return Completed(127, stderr=str(error).encode())
-    with child:
+        reason = str(error).encode()
+        yield lambda: Completed(127, stderr=reason)
+        return
+
+    def answer() -> Completed:
         try:
             out, err = child.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
-            end([Process(child.pid, lambda: child.poll() is None)], at_once=True)
+            _end_at_once(child)
             return Completed(124, stderr=f"no answer within {timeout:g} seconds".encode())
-        except BaseException:
-            end([Process(child.pid, lambda: child.poll() is None)], at_once=True)
-            raise
-    return Completed(child.returncode, out, err)
+        return Completed(child.returncode, out, err)
+
+    with child:
+        try:
+            yield answer
+        finally:
+            if child.returncode is None:
+                _end_at_once(child)
+
+
+def _end_at_once(child: "subprocess.Popen[bytes]") -> None:
+    end([Process(child.pid, lambda: child.poll() is None)], at_once=True)
 
 
 class Children:
@@ -278,6 +296,10 @@ class Shell:
     def ask(self, command: Command) -> Completed:
         """Ask a short question, unseen, dry run or not."""
         return ask(command, cwd=self.cwd)
+
+    def asking(self, command: Command) -> AbstractContextManager[Callable[[], Completed]]:
+        """Begin to ask a short question, as the function of that name does."""
+        return asking(command, cwd=self.cwd)
 
 
 def _find(program: str, cwd: Path, env: Mapping[str, str]) -> str:

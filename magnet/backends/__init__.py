@@ -17,13 +17,16 @@ BACKENDS = {
 
 
 def choose(name: str | None) -> "Backend":
-    """The backend of that name, or the first whose probe finds an engine; EngineError with all reasons if none does."""
+    """The backend of that name, or the first whose engine answers; EngineError with all reasons if none does.
+
+    One that is named is probed when it is first asked for more than an image.
+    """
     if name is not None:
-        return _probed(name)
+        return backend(name)()
     reasons = []
     for known in BACKENDS:
         try:
-            return _probed(known)
+            return backend(known).find()
         except EngineError as error:
             reasons.append("; ".join((error.message, *error.detail)))
     raise EngineError(
@@ -40,14 +43,9 @@ def check_name(name: str) -> None:
         raise UsageError(f"there is no backend `{name}`", hint=hint)
 
 
-def _probed(name: str) -> "Backend":
+def backend(name: str) -> "type[Backend]":
+    """The class of the backend of that name; UsageError where there is none."""
     check_name(name)
     module, _, attribute = BACKENDS[name].partition(":")
-    backend: type[Backend] = getattr(import_module(module), attribute)
-    try:
-        return backend(backend.probe())
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise EngineError(
-            f"{name} gave an answer that magnet does not understand",
-            hint=f"see what `{name} info` and `{name} version` say; this version may be too new or too old",
-        ) from error
+    found: type[Backend] = getattr(import_module(module), attribute)
+    return found

@@ -10,10 +10,12 @@ import re
 import shlex
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Literal, TypeVar
+from types import MappingProxyType
+from typing import ClassVar, Literal, Self, TypeVar
 
 from magnet.errors import CommandFailed, EngineError, MagnetfileError
 from magnet.model import (
@@ -28,13 +30,19 @@ from magnet.model import (
     RunRequest,
     RunResult,
 )
-from magnet.process import Completed, Shell, Write, ask, ending
+from magnet.process import Completed, Shell, Write, ask, asking, ending
 
 Parsed = TypeVar("Parsed")
+Answers = Callable[[], Mapping[str, Image | None]]
+"""Waits for an engine's answers: for each reference that it was asked for, the image of that name or id, or None."""
 
 DETAIL_LINES = 8
 """How many of an engine's last lines an error shows."""
 
+_REMOVAL = 3600
+"""Seconds that an engine may take to remove images, which may be large."""
+
+_USED_BY = re.compile(r"(?:container|image used by) ([0-9a-f]{12})")
 _NO_PROGRAM = re.compile(r"exec(utable)?\b.*(not found|no such file|permission denied|exec format)", re.IGNORECASE)
 _IMAGE_ID = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
 
@@ -47,7 +55,6 @@ class Engine:
     """
 
     name: str
-    program: str
     version: str
     rootless: bool = False
     builder: Literal["buildkit", "buildx", "legacy", "buildah"] = "buildah"
@@ -68,12 +75,30 @@ class RunPlan:
 
 
 class Backend(ABC):
-    """One container engine, seen through magnet's requests."""
+    """One container engine, seen through magnet's requests. Its name is that of its program.
+
+    Without an `engine` it is probed when that is first asked for: a build that is found done does without.
+    """
 
     name: ClassVar[str]
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+    def __init__(self, engine: Engine | None = None) -> None:
+        self._engine = engine
+
+    @property
+    def engine(self) -> Engine:
+        """What the probe found; EngineError with a hint where no engine is usable."""
+        if self._engine is None:
+            with understanding(self.name):
+                self._engine = self.probe()
+        return self._engine
+
+    @classmethod
+    def find(cls) -> Self:
+        """The backend, if its engine answers; EngineError with a hint if not."""
+        found = cls()
+        found.engine  # noqa: B018 - probes
+        return found
 
     # What a backend must say. None of these runs anything, except `probe`.
 
@@ -132,9 +157,9 @@ class Backend(ABC):
         """The command that gives an image more names."""
         return self._command("tag", reference, *names)
 
-    def remove_command(self, reference: str) -> Command:
-        """The command that removes an image, or one name of it."""
-        return self._command("rmi", reference)
+    def remove_command(self, *references: str) -> Command:
+        """The command that removes images, or one name of each."""
+        return self._command("rmi", *references)
 
     def pull_command(self, reference: str, platform: Platform | None) -> Command:
         """The command that fetches an image even where one of that name is here."""
@@ -220,9 +245,17 @@ class Backend(ABC):
             return RunResult(container=done.stdout.decode().split()[-1] if done.stdout.split() else container)
         return RunResult(self._container_code(done))
 
-    def resolve(self, reference: str, shell: Shell, *, pull: Pull, platform: Platform | None = None) -> Image:
-        """The image of a name, fetched according to the pull policy."""
-        image = self.inspect(reference, shell)
+    def resolve(
+        self,
+        reference: str,
+        shell: Shell,
+        *,
+        pull: Pull,
+        platform: Platform | None = None,
+        seen: Mapping[str, Image | None] = MappingProxyType({}),
+    ) -> Image:
+        """The image of a name, fetched according to the pull policy; `seen` are answers that are known already."""
+        image = seen[reference] if reference in seen else self.inspect(reference, shell)
         if image and pull in ("missing", "never"):
             return image
         if pull == "never":
@@ -244,13 +277,27 @@ class Backend(ABC):
 
     def inspect(self, reference: str, shell: Shell | None = None) -> Image | None:
         """The image of that name or id in the engine's store, or None."""
-        command = self.inspect_command(reference)
-        answer = shell.ask(command) if shell else ask(command)
+        with self.asking([reference], shell) as answers:
+            return answers()[reference]
+
+    @contextmanager
+    def asking(self, references: Iterable[str], shell: Shell | None = None) -> Iterator[Answers]:
+        """Ask for several images at once; the engine looks for them until the answers are wanted."""
+        commands = {reference: self.inspect_command(reference) for reference in references}
+        with ExitStack() as asked:
+            answers = {name: asked.enter_context(_asking(command, shell)) for name, command in commands.items()}
+            yield lambda: {name: self._inspected(name, commands[name], answer()) for name, answer in answers.items()}
+
+    def _inspected(self, reference: str, command: Command, answer: Completed) -> Image | None:
         if answer.returncode == 0:
             return self._understood(self.parse_image, answer, command)
         if self.is_missing(answer):
             return None
-        raise EngineError(f"{self.engine} cannot inspect `{reference}`", detail=answer.tail[-DETAIL_LINES:])
+        raise self._cannot_inspect(reference, answer)
+
+    def _cannot_inspect(self, reference: str, answer: Completed) -> EngineError:
+        # An engine that is not usable at all says so when it is probed.
+        return EngineError(f"{self.engine} cannot inspect `{reference}`", detail=answer.tail[-DETAIL_LINES:])
 
     def images(self, name: str | None = None) -> tuple[ImageListing, ...]:
         """The images in the engine's store: all, or those of one repository."""
@@ -268,19 +315,28 @@ class Backend(ABC):
         """Give an image more names."""
         self._must(shell, self.tag_command(reference, names))
 
-    def retag(self, image: Image, names: Iterable[str], shell: Shell) -> None:
-        """Give an image those of these names that it has not."""
-        missing = [name for name in names if not self._has_name(image, name, shell)]
+    def retag(self, image: Image, names: Iterable[str], shell: Shell, seen: Mapping[str, Image | None]) -> None:
+        """Give an image those of these names that it has not; `seen` are answers that are known already."""
+        known = dict(seen)
+        if unknown := [name for name in names if name not in known]:
+            with self.asking(unknown, shell) as answers:
+                known.update(answers())
+        missing = [name for name in names if (found := known[name]) is None or found.id != image.id]
         if missing:
             self.tag(image.id, missing, shell)
-
-    def _has_name(self, image: Image, name: str, shell: Shell) -> bool:
-        found = self.inspect(name, shell)
-        return found is not None and found.id == image.id
 
     def remove(self, reference: str, shell: Shell) -> None:
         """Remove an image, or one name of it."""
         self._must(shell, self.remove_command(reference))
+
+    def remove_names(self, names: Sequence[str]) -> Mapping[str, str]:
+        """Remove these full names of images, all that can be; of each of the others, why it cannot."""
+        # Every engine goes on after a failure, and not every one says of which name it speaks.
+        if ask(self.remove_command(*names), timeout=_REMOVAL).returncode == 0:
+            return {}
+        there = {f"{row.repository}:{row.tag}" for row in self.images()}
+        again = {name: ask(self.remove_command(name), timeout=_REMOVAL) for name in names if name in there}
+        return {name: _why_left(answer) for name, answer in again.items() if answer.returncode != 0}
 
     def pull(self, reference: str, shell: Shell, *, platform: Platform | None = None) -> Image:
         """Fetch an image from its registry."""
@@ -314,7 +370,7 @@ class Backend(ABC):
             ) from error
 
     def _command(self, *arguments: str) -> Command:
-        return Command((self.engine.program, *arguments))
+        return Command((self.name, *arguments))
 
     def _run_main(
         self, command: Command, request: RunRequest, shell: Shell, stdin: int | None, write: Write | None
@@ -404,6 +460,22 @@ class Backend(ABC):
         return _ELSEWHERE.get(feature, "choose another engine with --backend docker or --backend podman")
 
 
+@contextmanager
+def understanding(name: str) -> Iterator[None]:
+    """Make an answer of another form than the one that is read within the block an EngineError."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise EngineError(
+            f"{name} gave an answer that magnet does not understand",
+            hint=f"see what `{name} info` and `{name} version` say; this version may be too new or too old",
+        ) from error
+
+
+def _asking(command: Command, shell: Shell | None) -> AbstractContextManager[Callable[[], Completed]]:
+    return shell.asking(command) if shell else asking(command)
+
+
 _ELSEWHERE = {
     "network": "unset BUILDAH_ISOLATION, or use --backend docker or --backend podman",
     "platform": "use docker with BuildKit (`docker buildx`), podman or buildah",
@@ -435,6 +507,13 @@ def major(version: str) -> int:
 def host_user() -> str:
     """The caller as `uid:gid`."""
     return f"{os.getuid()}:{os.getgid()}"
+
+
+def _why_left(answer: Completed) -> str:
+    """Why an image was not removed, in the engine's last words, or by which container it is used."""
+    last = answer.tail[-1].strip() if answer.tail else ending(answer.returncode)
+    used = _USED_BY.search(last)
+    return f"container {used[1]} uses it" if used else last
 
 
 def _is_named(row: ImageListing, name: str) -> bool:

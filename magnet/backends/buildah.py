@@ -51,7 +51,6 @@ class Buildah(Backend):
         rootless = bool(host.get("rootless"))
         return Engine(
             name=cls.name,
-            program="buildah",
             version=number,
             rootless=rootless,
             # Without an OCI runtime a container has this machine's network, whatever was asked for.

@@ -4,15 +4,17 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Mapping
-from datetime import datetime
-from typing import Any, ClassVar, Literal
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any, ClassVar, Literal, Self
 
-from magnet.backends.base import Backend, Engine, RunPlan, host_user, image_id, major
+from magnet.backends import dockerd
+from magnet.backends.base import Answers, Backend, Engine, RunPlan, host_user, image_id, major, understanding
 from magnet.backends.requests import build_arguments, consistency, mount_value, run_arguments
 from magnet.errors import EngineError
 from magnet.model import RUN_LABEL, BuildRequest, Command, Image, ImageListing, Platform, RunRequest
-from magnet.process import Completed, ask
+from magnet.process import Completed, Shell, ask
 
 Builder = Literal["buildkit", "buildx", "legacy"]
 
@@ -54,16 +56,11 @@ class Docker(Backend):
         if answer.returncode != 0 or not version.get("Server"):
             raise _unreachable(answer)
         server = version["Server"]
-        if any("podman" in part.get("Name", "").lower() for part in server.get("Components") or ()):
-            # `docker run --rm` against podman 4.3's socket ends with exit code 0 whatever the container's was.
-            raise EngineError(
-                "the docker client here talks to podman, not to a docker daemon", hint="use --backend podman"
-            )
+        _refuse_podman(server)
         info = ask(Command((program, "info", "--format", "{{json .SecurityOptions}}")))
         builder = _builder(program, version["Client"]["Version"])
         return Engine(
             name=cls.name,
-            program="docker",
             version=server["Version"],
             rootless=b"name=rootless" in info.stdout,
             builder=builder,
@@ -89,6 +86,45 @@ class Docker(Backend):
         mounts = [mount_value(mount, consistency(mount)) for mount in request.mounts]
         flags = run_arguments(request, user=user, mounts=mounts)
         return RunPlan(self._command("run", *flags, image.id, *(request.entrypoint or ())[1:], *request.command))
+
+    @classmethod
+    def find(cls) -> Self:
+        """The backend, if its client is here and its daemon answers."""
+        found = cls()
+        return found if shutil.which("docker") and found._socket else super().find()
+
+    @contextmanager
+    def asking(self, references: Iterable[str], shell: Shell | None = None) -> Iterator[Answers]:
+        """Ask for several images: the daemon itself where it is reached so, else the client."""
+        wanted = list(references)
+        found = {name: answer for name in wanted if (answer := self._ask(f"/images/{name}/json"))}
+        unclear = [name for name in wanted if name not in found or found[name].status not in (200, 404)]
+        with super().asking(unclear, shell) as others:
+            yield lambda: {
+                **{name: self._image(found[name]) for name in wanted if name not in unclear},
+                **others(),
+            }
+
+    def _ask(self, path: str) -> dockerd.Answer | None:
+        return dockerd.get(path, self._socket) if self._socket else None
+
+    @cached_property
+    def _socket(self) -> str | None:
+        """The socket of a daemon that answers and is docker's; without one the client is asked, after a probe."""
+        where = dockerd.find_socket(os.environ)
+        answer = dockerd.get("/version", where) if where else None
+        if answer and answer.status == 200:
+            with understanding(self.name):
+                _refuse_podman(json.loads(answer.body))
+            return where
+        self.engine  # noqa: B018 - probes
+        return None
+
+    def _image(self, answer: dockerd.Answer) -> Image | None:
+        if answer.status == 404:
+            return None
+        with understanding(self.name):
+            return self.parse_image(answer.body)
 
     def inspect_command(self, reference: str) -> Command:
         """`docker image inspect`."""
@@ -144,6 +180,12 @@ class Docker(Backend):
         return {}
 
 
+def _refuse_podman(server: Any) -> None:
+    if any("podman" in part.get("Name", "").lower() for part in server.get("Components") or ()):
+        # `docker run --rm` against podman 4.3's socket ends with exit code 0 whatever the container's was.
+        raise EngineError("the docker client here talks to podman, not to a docker daemon", hint="use --backend podman")
+
+
 _FAILED_STEP = (
     r"executor failed running \[(?P<step>.+)\]: exit code: (?P<code>\d+)",
     r'process "(?P<step>.+)" did not complete successfully: exit code: (?P<code>\d+)',
@@ -168,6 +210,8 @@ def image_from_inspection(found: Any) -> Image:
 
 
 def _seconds(created: str) -> int:
+    from datetime import datetime  # costs 1 ms, and only a list of images needs it
+
     # "2026-11-23 18:00:00 +0000 UTC": the zone's name says nothing that its offset has not said.
     return int(datetime.strptime(created[:25], "%Y-%m-%d %H:%M:%S %z").timestamp())
 

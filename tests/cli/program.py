@@ -53,6 +53,8 @@ class Program:
         return {
             "PATH": str(self.tools),
             "HOME": str(self.root.parent),
+            # Else a daemon of this machine would be asked without the docker that a test makes.
+            "DOCKER_CONTEXT": "test",
             "GIT_CONFIG_GLOBAL": os.devnull,
             "GIT_CEILING_DIRECTORIES": str(self.root.parent),
             "LANG": "C.UTF-8",

@@ -23,13 +23,13 @@ from magnet.model import RUN_LABEL, BuildRequest, Command, Image, ImageListing, 
 from magnet.process import Children, Completed, Shell, render_script
 
 ALL = frozenset({"network", "detach", "container-name", "privileged", "read-only", "platform"})
-BUILDKIT = Docker(Engine("docker", "docker", "20.10.24", builder="buildkit", features=ALL))
-BUILDX = Docker(Engine("docker", "docker", "28.2.2", builder="buildx", features=ALL))
-LEGACY = Docker(Engine("docker", "docker", "28.2.2", builder="legacy", features=ALL - {"platform"}))
+BUILDKIT = Docker(Engine("docker", "20.10.24", builder="buildkit", features=ALL))
+BUILDX = Docker(Engine("docker", "28.2.2", builder="buildx", features=ALL))
+LEGACY = Docker(Engine("docker", "28.2.2", builder="legacy", features=ALL - {"platform"}))
 DOCKER_ROOTLESS = Docker(replace(BUILDX.engine, rootless=True))
-PODMAN = Podman(Engine("podman", "podman", "4.3.1", features=ALL))
+PODMAN = Podman(Engine("podman", "4.3.1", features=ALL))
 PODMAN_ROOTLESS = Podman(replace(PODMAN.engine, rootless=True))
-BUILDAH = Buildah(Engine("buildah", "buildah", "1.28.2", features=frozenset({"platform", "network"})))
+BUILDAH = Buildah(Engine("buildah", "1.28.2", features=frozenset({"platform", "network"})))
 BUILDAH_ROOTLESS = Buildah(replace(BUILDAH.engine, rootless=True))
 BUILDAH_CHROOT = Buildah(replace(BUILDAH.engine, features=frozenset({"platform"})))
 

@@ -1,8 +1,8 @@
 """Which inputs of a build decide its key, and which do not."""
 
 import os
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -86,7 +86,11 @@ def prepared(root: Path, given: Given) -> Prepared:
         platform = options["platform"] or Platform("linux", "amd64")
         return Image(given.bases.get(name, f"sha256:{name}"), platform=platform, has_triggers=given.has_triggers)
 
-    backend: Any = SimpleNamespace(engine=SimpleNamespace(builder="buildkit"), resolve=resolve)
+    @contextmanager
+    def asking(names: Sequence[str], _: Shell) -> Iterator[Any]:
+        yield lambda: dict.fromkeys(names)
+
+    backend: Any = SimpleNamespace(asking=asking, resolve=resolve)
     shell = Shell(Children(), lambda stream, data: None, lambda command: None, root, {}, nullcontext)
     with FileIndex(root.parent / f"{root.name}.index") as index:
         return prepare(given.recipe, root, backend, shell, index)
