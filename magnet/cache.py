@@ -30,6 +30,7 @@ KEPT = 5
 """How many of its last keys a build keeps, so that switching branches hits."""
 
 _RECORD_VERSION = 2
+_READABLE = (1, _RECORD_VERSION)  # the first did not name the build, and had the files of its context in it
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ def read_record(path: Path) -> list[dict[str, Any]]:
     """What a build's record says of its last keys, the latest first; nothing where it is not understood."""
     try:
         found = json.loads(path.read_bytes())
-        usable = [one for one in found if one["version"] == _RECORD_VERSION]
+        usable = [one for one in found if one["version"] in _READABLE]
         return [one for one in usable if one["parts"].keys() and one["key"] + ""]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return []

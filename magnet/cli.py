@@ -158,8 +158,15 @@ def _command(settings: Settings, environ: Mapping[str, str]) -> int:
     """Do what is asked of magnet itself, for which no target is needed."""
     from magnet.commands import Given, run  # a build needs none of it
 
-    backend = settings.backend or environ.get("MAGNET_BACKEND")
-    return run(settings.words, Given(settings.file, backend, settings.dry_run, settings.as_json))
+    magnetfile = _magnetfile(settings.file)
+    given = Given(
+        root=magnetfile.parent if magnetfile else Path.cwd(),
+        remove_containers=_remove_containers,
+        backend=settings.backend or environ.get("MAGNET_BACKEND"),
+        dry_run=settings.dry_run,
+        as_json=settings.as_json,
+    )
+    return run(settings.words, given)
 
 
 def _labelled(calls: Sequence[Call[Any]]) -> list[Call[Any]]:
@@ -169,15 +176,19 @@ def _labelled(calls: Sequence[Call[Any]]) -> list[Call[Any]]:
 
 
 def _load(file: Path | None, environ: Mapping[str, str]) -> Buildfile:
-    here = Path.cwd()
-    if file is not None:
-        if not file.is_file():
-            raise UsageError(f"there is no magnetfile `{file}`", hint="-f takes the path of a magnetfile.py")
-        return buildfile.load(here / file, environ)
-    found = buildfile.find(here)
+    found = _magnetfile(file)
     if found is not None:
         return buildfile.load(found, environ)
-    return buildfile.load(Path(__file__).with_name("default_magnetfile.py"), environ, root=here)
+    return buildfile.load(Path(__file__).with_name("default_magnetfile.py"), environ, root=Path.cwd())
+
+
+def _magnetfile(file: Path | None) -> Path | None:
+    """The magnetfile that is asked for, or the nearest one, or None."""
+    if file is None:
+        return buildfile.find(Path.cwd())
+    if not file.is_file():
+        raise UsageError(f"there is no magnetfile `{file}`", hint="-f takes the path of a magnetfile.py")
+    return Path.cwd() / file
 
 
 def _is_builtin(loaded: Buildfile) -> bool:

@@ -1,25 +1,330 @@
-"""The commands that are not about a target: `magnet cache`."""
+"""The commands that are not about a target: `magnet cache list` and `magnet cache prune`."""
 
-from collections.abc import Sequence
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from magnet.errors import UsageError
+import click
+
+from magnet import keys, parameters, project
+from magnet.backends import check_name, choose
+from magnet.backends.base import Backend
+from magnet.backends.containers import human_size
+from magnet.cache import KEPT, REPOSITORY
+from magnet.errors import UsageError, did_you_mean
+from magnet.keys import Keeper, StoredKey
+from magnet.workspace import BUILD_DIRECTORY, RemoveContainers, Workspace
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600, "w": 7 * 24 * 3600}
+
+_KNOWN = {
+    "builds": "records of builds",
+    "files.sqlite": "file index",
+    "locks": "locks",
+    "runs": "directories of runs",
+}
+"""What lies in the cache of a project, by its name there; anything else is called by its name."""
+
+_HELP = f"""See and free what magnet's cache holds.
+
+A build that is done is an image in the engine's own store, under the name {REPOSITORY}:KEY, in which KEY is a digest of
+all that went into it. As long as the name is there, the build is not done again. Each build keeps its last {KEPT} keys,
+so that switching branches finds both done; keys of builds that are gone from the magnetfile, and those of other
+projects and checkouts, stay until they are pruned.
+
+The engine is chosen as for targets: `magnet --backend podman cache list`. Docker has a store of its own; podman and
+buildah share one for each user. The project is that of the nearest magnetfile, else the working directory; -C and -f
+before `cache` say otherwise.
+
+What is removed is built again when it is wanted again. Nothing else is lost.
+"""
+
+_LIST_HELP = """List the keys in the engine's store, the newest first, and what lies in the project's `_build`.
+
+For each key: its first twelve digits, its age, the size of its image, and the build of this project that keeps it,
+which is a target and its Dockerfile. `latest` is the build's last key that this engine holds, `older` one before it;
+keys that no build of this project keeps are `elsewhere`: they are those of other projects and checkouts, or of builds
+whose record is gone.
+
+Sizes are the engine's, which counts the layers that images share for each of them: the total is the most that the
+images take.
+"""
+
+_PRUNE_HELP = """Remove keys that are superseded, and what killed runs left behind.
+
+Without options, each build of this project keeps its latest key and loses the older ones; keys of other projects stay.
+Directories, locks, processes and containers of runs of this project that were killed are removed, too. Images of other
+names, the engine's layer cache, logs and the file index are not touched.
+
+To remove a key is to remove one name of an image. The image goes with it if it has no other name; an image that has a
+tag of yours stays as it is. A key is left, and reported, while a container uses its image, or while a running build of
+this project is about to make it.
+
+How much space that frees, no engine tells: what is reported is the size of the images that are gone, some layers of
+which other images may still have.
+
+\b
+Examples:
+  magnet cache prune                     all but the latest key of each build
+  magnet cache prune --keep 2            all but the last two
+  magnet cache prune --older-than 2w     the superseded ones of more than two weeks
+  magnet cache prune --all               every key in this engine, of any project
+  magnet --backend podman cache prune    in podman's store
+"""
 
 
 @dataclass(frozen=True)
 class Given:
-    """The options that stand before a command's name, as far as they mean something to it.
+    """What the command line says before a command's name, as far as it means something to it.
 
-    `backend` is the name of an engine that was asked for, by the command line or the environment.
+    `root` is the project's directory; `backend` the name of an engine that was asked for by option or environment.
     """
 
-    file: Path | None = None
+    root: Path
+    remove_containers: RemoveContainers
     backend: str | None = None
     dry_run: bool = False
     as_json: bool = False
 
 
+class _Duration(click.ParamType[int]):
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if isinstance(value, int) else duration(value)
+
+
+class _Group(click.Group):
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args[0] not in self.commands:
+            hint = did_you_mean(args[0], self.commands) or f"`{ctx.command_path} --help` shows what there is"
+            raise UsageError(f"`{ctx.command_path}` has no command `{args[0]}`", hint=hint)
+        return super().resolve_command(ctx, args)
+
+
 def run(words: Sequence[str], given: Given) -> int:
-    """Do what the words say, the first of which is the command's name, and return the exit code."""
-    raise UsageError(f"`magnet {words[0]}` is not here yet")
+    """Do what the words say, the first of which is `cache`, and return the exit code."""
+    group = _cache_group(given)
+    try:
+        with group.make_context(f"magnet {words[0]}", list(words[1:])) as context:
+            group.invoke(context)
+    except click.UsageError as error:
+        raise parameters.usage_error(error) from error
+    return 0
+
+
+def duration(text: str) -> int:
+    """The seconds of a duration.
+
+    >>> duration("7d"), duration("1h30m")
+    (604800, 5400)
+    """
+    if not re.fullmatch(r"(\d+[smhdw])+", text):
+        raise UsageError(f"`{text}` is not a duration", hint="write it as 30m, 12h, 7d, 2w, or together as 1d12h")
+    return sum(int(count) * _SECONDS[unit] for count, unit in re.findall(r"(\d+)([smhdw])", text))
+
+
+def age(seconds: float) -> str:
+    """A duration in the largest unit that it fills.
+
+    >>> age(5), age(7199), age(3 * 24 * 3600)
+    ('5s', '1h', '3d')
+    """
+    unit = next((unit for unit in "dhm" if seconds >= _SECONDS[unit]), "s")
+    return f"{max(0, int(seconds)) // _SECONDS[unit]}{unit}"
+
+
+def _cache_group(given: Given) -> click.Group:
+    settings = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+    def show_help() -> None:
+        context = click.get_current_context()
+        if context.invoked_subcommand is None:
+            print(context.get_help())
+
+    return _Group(
+        "cache",
+        help=_HELP,
+        callback=show_help,
+        invoke_without_command=True,
+        context_settings=settings,
+        commands=[
+            click.Command(
+                "list",
+                help=_LIST_HELP,
+                short_help="List the keys and what lies in _build, with sizes.",
+                params=[click.Option(["--json", "as_json"], is_flag=True, help="Print it as JSON, with whole keys.")],
+                callback=lambda as_json: _list(_Place(given), as_json=as_json or given.as_json),
+            ),
+            click.Command(
+                "prune",
+                help=_PRUNE_HELP,
+                short_help="Remove superseded keys, and what killed runs left.",
+                params=_prune_options(),
+                callback=lambda dry_run, **options: _prune(_Place(given), dry_run=dry_run or given.dry_run, **options),
+            ),
+        ],
+    )
+
+
+def _prune_options() -> list[click.Parameter]:
+    return [
+        click.Option(
+            ["--all", "every"],
+            is_flag=True,
+            help="Remove all keys in this engine's store, of this project and of others, and this project's records "
+            "of builds. The next build of everything is done anew.",
+        ),
+        click.Option(
+            ["--older-than"],
+            type=_Duration(),
+            metavar="AGE",
+            help="Of these, remove only keys whose image was made longer ago: 30m, 12h, 7d, 2w.",
+        ),
+        click.Option(
+            ["--keep"],
+            type=click.IntRange(min=0),
+            metavar="N",
+            help="Keep the last N keys of each build.  [default: 1]",
+        ),
+        click.Option(["-n", "--dry-run"], is_flag=True, help="Show what would be removed, and remove nothing."),
+    ]
+
+
+class _Place:
+    """The project and the engine that a command is about; there is no trace of the command in either."""
+
+    def __init__(self, given: Given) -> None:
+        stored = project.read_settings(given.root)
+        name = given.backend or stored.backend
+        if name:
+            check_name(name)
+        self.build_directory = given.root / BUILD_DIRECTORY
+        self.cache = self.build_directory / "magnet" / project.describe(given.root, stored.name).name
+        self.backend: Backend = choose(name)
+        self.workspace = Workspace(self.cache, "")
+        self.remove_containers = given.remove_containers
+
+
+def _list(place: _Place, *, as_json: bool) -> None:
+    found = keys.stored(place.backend, place.cache)
+    disk = list(_on_disk(place))
+    if as_json:
+        record = {"engine": str(place.backend.engine), "keys": list(map(_as_record, found)), "disk": disk}
+        json.dump(record, sys.stdout, indent=2)
+        print()
+        return
+    print(f"Keys in {place.backend.engine}:")
+    _print_table(_rows(found))
+    images = len({key.image for key in found})
+    print(f"  {_count(len(found), 'key')}, {_count(images, 'image')}, {human_size(keys.total_size(found))}")
+    if disk:
+        print(f"\nIn {os.path.relpath(place.build_directory)}:")
+        _print_table([(one["what"], human_size(one["size"]), one["path"]) for one in disk])
+        print(f"  {human_size(sum(one['size'] for one in disk))}")
+
+
+def _prune(place: _Place, *, every: bool, older_than: int | None, keep: int | None, dry_run: bool) -> None:
+    if every and keep is not None:
+        raise UsageError("--all and --keep cannot be had together", hint="leave out one of them")
+    found = keys.stored(place.backend, place.cache)
+    chosen = found if every else keys.superseded(found, 1 if keep is None else keep)
+    if older_than is not None:
+        chosen = keys.older(chosen, time.time() - older_than)
+    dead = len(place.workspace.dead_runs())
+    if dry_run:
+        _report("To be removed from", place, chosen)
+        if dead:
+            print(f"To be removed: what {_count(dead, 'killed run')} left.")
+        if not chosen and not dead:
+            print("There is nothing to remove.")
+        return
+    place.workspace.sweep(place.remove_containers)
+    keys.remove_dead_locks(place.cache)
+    pruned = keys.remove(place.backend, place.cache, chosen)
+    if every and older_than is None:
+        keys.forget(place.cache, [key for key, _ in pruned.left])
+    _report("Removed from", place, pruned.removed)
+    _report("Left in", place, [key for key, _ in pruned.left], [why for _, why in pruned.left])
+    if dead:
+        print(f"Removed what {_count(dead, 'killed run')} left.")
+    if pruned.removed:
+        gone = [key for key in pruned.removed if key.image in pruned.gone]
+        size = human_size(keys.total_size(gone))
+        print(f"{_count(len(pruned.removed), 'key')}; {_count(len(pruned.gone), 'image')} gone, of up to {size}.")
+    elif not dead and not pruned.left:
+        print("There is nothing to remove.")
+
+
+def _report(what: str, place: _Place, found: Sequence[StoredKey], notes: Sequence[str] = ()) -> None:
+    if found:
+        print(f"{what} {place.backend.engine}:")
+        _print_table(_rows(found, notes))
+
+
+def _rows(found: Sequence[StoredKey], notes: Sequence[str] = ()) -> Iterator[Sequence[str]]:
+    now = time.time()
+    for number, key in enumerate(found):
+        builds = "; ".join(map(_described, key.keepers)) or "elsewhere"
+        yield key.digest[:12], age(now - key.created), human_size(key.size), builds, *notes[number : number + 1]
+
+
+def _described(keeper: Keeper) -> str:
+    state = "older" if keeper.rank else "latest"
+    if keeper.target is None:
+        return f"a build of this project ({state})"
+    stage = f", stage {keeper.stage}" if keeper.stage else ""
+    return f"{keeper.target}: {os.path.relpath(keeper.dockerfile)}{stage} ({state})"
+
+
+def _as_record(key: StoredKey) -> Mapping[str, Any]:
+    builds = [
+        {
+            "target": keeper.target,
+            "dockerfile": os.path.relpath(keeper.dockerfile) if keeper.dockerfile else None,
+            "stage": keeper.stage,
+            "latest": keeper.rank == 0,
+        }
+        for keeper in key.keepers
+    ]
+    return {"key": key.digest, "image": key.image, "created": key.created, "size": key.size, "builds": builds}
+
+
+def _on_disk(place: _Place) -> Iterator[dict[str, Any]]:
+    """What lies in the project's build directory, with the space that it takes on disk in bytes."""
+    parts: dict[str, list[Path]] = {}
+    for path in sorted(place.cache.glob("*")):
+        # SQLite keeps up to two more files beside its own.
+        parts.setdefault(re.sub("-(wal|shm|journal)$", "", path.name), []).append(path)
+    for name, paths in parts.items():
+        yield {"what": _KNOWN.get(name, name), "path": os.path.relpath(paths[0]), "size": sum(map(_size, paths))}
+    for path in sorted(place.build_directory.glob("*")):
+        if path.is_dir() and path.name != "magnet":
+            yield {"what": path.name, "path": os.path.relpath(path), "size": _size(path)}
+
+
+def _size(path: Path) -> int:
+    """What a file, or a directory with all that is in it, takes on disk; what vanishes meanwhile takes nothing."""
+    try:
+        size = os.lstat(path).st_blocks * 512
+        return size + sum(map(_size, path.iterdir())) if path.is_dir() and not path.is_symlink() else size
+    except OSError:
+        return 0
+
+
+def _print_table(rows: Iterable[Sequence[str]]) -> None:
+    """Print rows in columns; all rows have as many cells."""
+    table = list(rows)
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        print("  " + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

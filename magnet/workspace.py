@@ -110,23 +110,45 @@ class Workspace:
                 elif name != self.run_id:
                     self._sweep_one(self._runs / name, remove_containers)
 
+    def dead_runs(self) -> list[str]:
+        """The ids of the runs that `sweep` would sweep."""
+        dead = []
+        for directory in sorted(self._runs.glob("magnet-*")):
+            with _claimed(directory) as is_dead:
+                dead += [directory.name] if is_dead else []
+        return dead
+
     def _sweep_one(self, directory: Path, remove_containers: RemoveContainers) -> None:
-        try:
-            lock = os.open(directory / "lock", os.O_RDWR | os.O_CLOEXEC)
-        except OSError:
-            # Just being made or removed, or another user's.
-            return
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return
-        else:
+        with _claimed(directory) as is_dead:
+            if not is_dead:
+                return
             end([child for note in directory.glob("child-*") if (child := _noted(note.name)).is_alive()])
             for marker in directory.glob("backend-*"):
                 remove_containers(marker.name.removeprefix("backend-"), directory.name)
             _remove(directory)
-        finally:
-            os.close(lock)
+
+
+@contextmanager
+def _claimed(directory: Path) -> Iterator[bool]:
+    """Whether the run of a directory is dead; then nobody else can claim it within the block."""
+    try:
+        lock = os.open(directory / "lock", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        # Just being made or removed, or another user's.
+        yield False
+        return
+    try:
+        yield _try(lock)
+    finally:
+        os.close(lock)
+
+
+def _try(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _remove(directory: Path) -> None:
