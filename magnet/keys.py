@@ -71,7 +71,7 @@ def stored(backend: Backend, cache: Path) -> tuple[StoredKey, ...]:
         for digest, keeper in _kept(path, rows.keys()):
             keepers[digest].append(keeper)
     found = [
-        StoredKey(digest, row.id, row.created, in_bytes(row.size), tuple(keepers[digest]))
+        StoredKey(digest, row.id, row.created, in_bytes(row.size), tuple(sorted(keepers[digest], key=_in_order)))
         for digest, row in rows.items()
     ]
     return tuple(sorted(found, key=lambda key: (-key.created, key.rank is None, key.rank or 0, key.digest)))
@@ -130,6 +130,10 @@ def in_bytes(size: str) -> int:
     """
     match = re.fullmatch(r"([\d.e+]+) ?([kKMGT]?B)", size)
     return round(float(match[1]) * _UNITS[match[2]]) if match else 0
+
+
+def _in_order(keeper: Keeper) -> tuple[int, str, str, str]:
+    return keeper.rank, keeper.target or "", keeper.dockerfile, keeper.stage or ""
 
 
 def _is_key(row: ImageListing) -> bool:

@@ -113,9 +113,11 @@ class Workspace:
     def dead_runs(self) -> list[str]:
         """The ids of the runs that `sweep` would sweep."""
         dead = []
-        for directory in sorted(self._runs.glob("magnet-*")):
-            with _claimed(directory) as is_dead:
-                dead += [directory.name] if is_dead else []
+        with suppress(FileNotFoundError):
+            for name in sorted(os.listdir(self._runs)):
+                with _claimed(self._runs / name) as is_dead:
+                    if is_dead and not name.startswith("."):
+                        dead.append(name)
         return dead
 
     def _sweep_one(self, directory: Path, remove_containers: RemoveContainers) -> None:

@@ -205,7 +205,7 @@ def test_an_old_key_that_cannot_be_let_go_is_no_failure(world: World, monkeypatc
 
 
 HALF = b'[{"version": 2, "key": "k"}]'
-OF_ANOTHER_VERSION = b'[{"version": 1, "key": "k", "parts": {"a": 1}}]'
+OF_ANOTHER_VERSION = b'[{"version": 0, "key": "k", "parts": {"a": 1}}]'
 BROKEN = [b"", b"[{", b"null", b"[1]", b"{}", b"\xff", OF_ANOTHER_VERSION, HALF]
 
 
@@ -219,6 +219,18 @@ def test_a_broken_record_is_no_error(world: World, record: bytes) -> None:
     assert world.why(build_args={"MODE": "slow"}) == ("there was no build of this before",)
     assert world.make(build_args={"MODE": "slow"}) == ("sha256:2", False)
     assert len(json.loads(file.read_bytes())) == 1
+
+
+def test_a_record_of_the_first_version_is_as_good(world: World) -> None:
+    world.make()
+    (file,) = (world.cache / "builds").glob("*.json")
+    (record,) = json.loads(file.read_bytes())
+    del record["build"]
+    file.write_text(json.dumps([{**record, "version": 1, "files": {}}]))
+    assert world.why(build_args={"MODE": "slow"}) == ("build args: `MODE` changed",)
+    for mode in range(KEPT):
+        world.make(build_args={"MODE": str(mode)})
+    assert record["key"] not in world.keys()
 
 
 def written(name: str, content: str) -> Callable[[World], object]:

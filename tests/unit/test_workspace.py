@@ -130,6 +130,19 @@ def test_threads_open_one_directory_and_never_share_a_number(tmp_path: Path) -> 
     assert sorted(map(int, numbers)) == list(range(1, 101))
 
 
+def test_the_dead_runs_are_those_that_would_be_swept(tmp_path: Path) -> None:
+    living, self = Workspace(tmp_path, "living"), Workspace(tmp_path, "self")
+    assert self.dead_runs() == []
+    living.open()
+    die(tmp_path)
+    before = tree(tmp_path)
+    assert self.dead_runs() == ["dead"]
+    assert tree(tmp_path) == before
+    sweep(tmp_path)
+    assert self.dead_runs() == []
+    living.close()
+
+
 def test_a_dead_run_is_swept_with_its_child_and_its_containers(tmp_path: Path) -> None:
     pid = die(tmp_path)
     assert start_time(pid) is not None
