@@ -158,6 +158,9 @@ def _command(settings: Settings, environ: Mapping[str, str]) -> int:
     """Do what is asked of magnet itself, for which no target is needed."""
     from magnet.commands import Given, run  # a build needs none of it
 
+    about_targets = {"--force": settings.force, "--explain": settings.explain, "--files": settings.files}
+    if given_for_nothing := [f"`{option}`" for option, is_given in about_targets.items() if is_given]:
+        raise UsageError(f"{given_for_nothing[0]} is about targets, and `{settings.words[0]}` is none")
     magnetfile = _magnetfile(settings.file)
     given = Given(
         root=magnetfile.parent if magnetfile else Path.cwd(),
@@ -188,7 +191,7 @@ def _magnetfile(file: Path | None) -> Path | None:
         return buildfile.find(Path.cwd())
     if not file.is_file():
         raise UsageError(f"there is no magnetfile `{file}`", hint="-f takes the path of a magnetfile.py")
-    return Path.cwd() / file
+    return Path(os.path.abspath(file))
 
 
 def _is_builtin(loaded: Buildfile) -> bool:

@@ -21,6 +21,8 @@ from magnet.errors import UsageError, did_you_mean
 from magnet.keys import Keeper, StoredKey
 from magnet.workspace import BUILD_DIRECTORY, RemoveContainers, Workspace
 
+_NOTHING = "There is nothing to remove."
+
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600, "w": 7 * 24 * 3600}
 
 _KNOWN = {
@@ -167,7 +169,7 @@ def _cache_group(given: Given) -> click.Group:
                 help=_PRUNE_HELP,
                 short_help="Remove superseded keys, and what killed runs left.",
                 params=_prune_options(),
-                callback=lambda dry_run, **options: _prune(_Place(given), dry_run=dry_run or given.dry_run, **options),
+                callback=lambda **options: _prune(given, **options),
             ),
         ],
     )
@@ -230,36 +232,51 @@ def _list(place: _Place, *, as_json: bool) -> None:
         print(f"  {human_size(sum(one['size'] for one in disk))}")
 
 
-def _prune(place: _Place, *, every: bool, older_than: int | None, keep: int | None, dry_run: bool) -> None:
+def _prune(given: Given, *, every: bool, older_than: int | None, keep: int | None, dry_run: bool) -> None:
     if every and keep is not None:
         raise UsageError("--all and --keep cannot be had together", hint="leave out one of them")
-    found = keys.stored(place.backend, place.cache)
-    chosen = found if every else keys.superseded(found, 1 if keep is None else keep)
+    if given.as_json:
+        raise UsageError("--json goes with `magnet cache list`", hint="leave it out")
+    place = _Place(given)
+    chosen = keys.stored(place.backend, place.cache)
+    if not every:
+        chosen = keys.superseded(chosen, 1 if keep is None else keep)
     if older_than is not None:
         chosen = keys.older(chosen, time.time() - older_than)
-    dead = len(place.workspace.dead_runs())
-    if dry_run:
-        _report("To be removed from", place, chosen)
-        if dead:
-            print(f"To be removed: what {_count(dead, 'killed run')} left.")
-        if not chosen and not dead:
-            print("There is nothing to remove.")
-        return
+    dead = place.workspace.dead_runs()
+    if dry_run or given.dry_run:
+        _show(place, chosen, dead)
+    else:
+        _let_go(place, chosen, dead, forget=every and older_than is None)
+
+
+def _show(place: _Place, chosen: Sequence[StoredKey], dead: Sequence[str]) -> None:
+    """Print what would be removed."""
+    _report("To be removed from", place, chosen)
+    if dead:
+        print(f"To be removed: what {_count(len(dead), 'killed run')} left.")
+    if not chosen and not dead:
+        print(_NOTHING)
+
+
+def _let_go(place: _Place, chosen: Sequence[StoredKey], dead: Sequence[str], *, forget: bool) -> None:
+    """Remove what was chosen, and what dead runs left; print what became of it."""
     place.workspace.sweep(place.remove_containers)
     keys.remove_dead_locks(place.cache)
     pruned = keys.remove(place.backend, place.cache, chosen)
-    if every and older_than is None:
-        keys.forget(place.cache, [key for key, _ in pruned.left])
+    left = [key for key, _ in pruned.left]
+    if forget:
+        keys.forget(place.cache, left)
     _report("Removed from", place, pruned.removed)
-    _report("Left in", place, [key for key, _ in pruned.left], [why for _, why in pruned.left])
+    _report("Left in", place, left, [why for _, why in pruned.left])
     if dead:
-        print(f"Removed what {_count(dead, 'killed run')} left.")
+        print(f"Removed what {_count(len(dead), 'killed run')} left.")
     if pruned.removed:
         gone = [key for key in pruned.removed if key.image in pruned.gone]
         size = human_size(keys.total_size(gone))
         print(f"{_count(len(pruned.removed), 'key')}; {_count(len(pruned.gone), 'image')} gone, of up to {size}.")
-    elif not dead and not pruned.left:
-        print("There is nothing to remove.")
+    if not chosen and not dead:
+        print(_NOTHING)
 
 
 def _report(what: str, place: _Place, found: Sequence[StoredKey], notes: Sequence[str] = ()) -> None:

@@ -317,7 +317,8 @@ def usage_error(error: click.UsageError, target: str = "", outer: Collection[str
             return UsageError(prefix + message, hint=f"`{error.option_name}` is magnet's own: put it before the target")
         near = [f"`{name}`" for name in error.possibilities or ()]
         hint = f"did you mean {' or '.join(near)}?" if near else None
-    program = f"magnet {target}" if target else "magnet"
+    # Click does not always say which command it speaks of.
+    program = error.ctx.command_path if error.ctx else " ".join(filter(None, ("magnet", target)))
     return UsageError(
         f"{prefix}{message[:1].lower()}{message[1:]}", hint=hint or f"`{program} --help` shows what there is"
     )
