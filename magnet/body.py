@@ -5,7 +5,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -34,9 +33,8 @@ from magnet.process import Children, Shell, Write, ending, render, render_script
 
 if TYPE_CHECKING:
     from magnet.backends.base import Backend
-    from magnet.building import Builder
     from magnet.index import FileIndex
-    from magnet.preparation import Prepared
+    from magnet.questions import Question
     from magnet.scheduler import Scheduler
     from magnet.workspace import Workspace
 
@@ -46,28 +44,43 @@ R3 = TypeVar("R3")
 
 Emit = Callable[[SolveStatus], None]
 Words = str | Path
-Question = Callable[[str, "Builder", "Prepared"], None]
-"""Is asked of each build of a target, by the target's name, in place of building it."""
 
 
-@dataclass
 class Session:
-    """What all targets of one run share. The backend is probed when the first target asks for an engine."""
+    """What all targets of one run share. The backend is chosen when the first target asks for an engine.
 
-    project: Project
-    workspace: "Workspace"
-    children: Children
-    emit: Emit
-    clock: Clock
-    environ: Mapping[str, str]
-    terminal: Callable[[str], AbstractContextManager[object]]
-    backend_name: str | None = None
-    dry_run: bool = False
-    force: bool = False
-    question: "Question | None" = None  # with dry_run
-    _index: "FileIndex | None" = None
-    _backend: "Backend | None" = None
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    With a `question`, which goes with `dry_run`, nothing is built.
+    """
+
+    def __init__(
+        self,
+        *,
+        project: Project,
+        workspace: "Workspace",
+        children: Children,
+        emit: Emit,
+        clock: Clock,
+        environ: Mapping[str, str],
+        terminal: Callable[[str], AbstractContextManager[object]],
+        backend_name: str | None = None,
+        dry_run: bool = False,
+        force: bool = False,
+        question: "Question | None" = None,
+    ) -> None:
+        self.project = project
+        self.workspace = workspace
+        self.children = children
+        self.emit = emit
+        self.clock = clock
+        self.environ = environ
+        self.terminal = terminal
+        self.backend_name = backend_name
+        self.dry_run = dry_run
+        self.force = force
+        self.question = question
+        self._index: FileIndex | None = None
+        self._backend: Backend | None = None
+        self._lock = threading.Lock()
 
     def backend(self) -> "Backend":
         """The backend of this run."""

@@ -1,7 +1,6 @@
 """One build: found done by its key, or done by the engine."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from magnet.backends.base import Backend
@@ -11,10 +10,11 @@ from magnet.key import cache_key, not_skippable
 from magnet.model import Image
 from magnet.preparation import Prepared, Recipe, dockerfile_of, is_still_so, prepare, request
 from magnet.process import Shell
+from magnet.values import frozen, replace
 from magnet.workspace import Workspace
 
 
-@dataclass(frozen=True)
+@frozen
 class Answer:
     """What is known of a build before it is done: whether it is done already, and if not, why not."""
 
@@ -22,7 +22,7 @@ class Answer:
     reasons: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@frozen
 class Builder:
     """Does a build of a target, or finds it done."""
 

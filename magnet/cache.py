@@ -10,7 +10,6 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -22,6 +21,7 @@ from magnet.errors import Canceled, MagnetError
 from magnet.key import CacheKey, differences
 from magnet.model import Image
 from magnet.process import Shell
+from magnet.values import frozen
 
 REPOSITORY = "localhost/magnet"
 """The repository whose tags are keys."""
@@ -33,7 +33,7 @@ _RECORD_VERSION = 2
 _READABLE = (1, _RECORD_VERSION)  # the first did not name the build, and had the files of its context in it
 
 
-@dataclass(frozen=True)
+@frozen
 class BuildName:
     """What tells a build from all others of its project. `dockerfile` is an absolute path."""
 
@@ -49,7 +49,7 @@ class BuildName:
         return blake3(identity.encode(errors="surrogateescape")).hexdigest()[:32]
 
 
-@dataclass(frozen=True)
+@frozen
 class Hit:
     """The build is done: this is its image."""
 

@@ -6,7 +6,6 @@ import re
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from magnet.backends.containers import human_size
 from magnet.cache import KEPT, REPOSITORY
 from magnet.errors import UsageError, did_you_mean
 from magnet.keys import Keeper, StoredKey
+from magnet.values import frozen
 from magnet.workspace import BUILD_DIRECTORY, RemoveContainers, Workspace
 
 _NOTHING = "There is nothing to remove."
@@ -81,7 +81,7 @@ Examples:
 """
 
 
-@dataclass(frozen=True)
+@frozen
 class Given:
     """What the command line says before a command's name, as far as it means something to it.
 

@@ -9,15 +9,15 @@ import posixpath
 import re
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from e2b_dockerfile_utils import PatternMatcher
 
 from magnet.errors import MagnetError, MagnetfileError, did_you_mean
 from magnet.model import Copy
+from magnet.values import frozen
 
 PERMISSIONS = 0o777
 """The bits of a mode that count; setuid, setgid and sticky are lost or kept as the engine likes."""
@@ -25,8 +25,7 @@ PERMISSIONS = 0o777
 _SPECIAL = {stat.S_IFSOCK: "a socket", stat.S_IFIFO: "a named pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One name in a context: its path there, separated by `/`, and the absolute path of what it is made from.
 
     `source` is empty for a directory that exists only because something is in it; `target` is what a link holds.
@@ -39,7 +38,7 @@ class Entry:
     target: bytes = b""
 
 
-@dataclass(frozen=True)
+@frozen
 class Walked:
     """What was selected for a context, sorted by path, and the absolute paths of the directories that were listed."""
 

@@ -4,10 +4,11 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+
+from magnet.values import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Variable:
     """A declared environment variable, and the value that this run gives it."""
 
@@ -17,12 +18,12 @@ class Variable:
     help: str
 
 
-@dataclass
 class Declarations:
     """The variables that a magnetfile declares while it is loaded, by name, and where their values come from."""
 
-    environ: Mapping[str, str]
-    variables: dict[str, Variable] = field(default_factory=dict)
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.environ = environ
+        self.variables: dict[str, Variable] = {}
 
 
 _current: ContextVar[Declarations | None] = ContextVar("declarations", default=None)

@@ -5,11 +5,12 @@ Streams are file descriptors: 1 for stdout, 2 for stderr.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
+from magnet.values import frozen
 
-@dataclass(frozen=True)
+
+@frozen
 class Vertex:
     """A node of the build graph and where it stands; a later Vertex of one digest replaces an earlier one."""
 
@@ -23,7 +24,7 @@ class Vertex:
     canceled: bool = False
 
 
-@dataclass(frozen=True)
+@frozen
 class VertexLog:
     """Bytes that a vertex printed: whole lines, save where a line is longer than the reader's buffer."""
 
@@ -33,7 +34,7 @@ class VertexLog:
     timestamp: int
 
 
-@dataclass(frozen=True)
+@frozen
 class SolveStatus:
     """Events that belong together, in order."""
 

@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -19,6 +18,7 @@ from blake3 import blake3
 from magnet.context import Entry, Walked, in_order
 from magnet.digest import FORMAT
 from magnet.snapshot import Snapshot, entries_of, files_of, is_unchanged, take
+from magnet.values import frozen
 
 if TYPE_CHECKING:
     from sqlite3 import Connection  # costs 7 ms
@@ -34,12 +34,12 @@ _BROKEN = {1, 11, 24, 26}
 _Answer = TypeVar("_Answer")
 
 
-@dataclass(frozen=True, eq=False)
+@frozen(eq=False)
 class Tree:
     """A context that was seen: its digest, as `tree_digest` gives it, and what that was made from."""
 
     digest: str
-    _snapshot: Snapshot = field(repr=False)
+    _snapshot: Snapshot
 
     @cached_property
     def entries(self) -> tuple[Entry, ...]:

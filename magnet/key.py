@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -11,12 +10,13 @@ from blake3 import blake3
 from magnet.backends.base import same_platform
 from magnet.model import Option, Platform
 from magnet.preparation import Prepared
+from magnet.values import frozen
 
 SCHEMA = "magnet build 1"
 """Changes when what keys are made of does, so that no key of another magnet's can be taken for one of ours."""
 
 
-@dataclass(frozen=True)
+@frozen
 class CacheKey:
     """What decides the result of a build, as parts that can be told one by one, each a JSON value.
 

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from magnet.backends.base import Backend
 from magnet.cache import REPOSITORY, locked, read_record, reference
 from magnet.errors import Canceled
 from magnet.model import ImageListing
+from magnet.values import frozen
 
 BEING_BUILT = "it is being built"
 """Why a key is left whose lock a running build holds."""
@@ -21,7 +21,7 @@ _AT_ONCE = 20
 _UNITS = {"B": 1, "kB": 1000, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "TB": 1000**4}
 
 
-@dataclass(frozen=True)
+@frozen
 class Keeper:
     """A build of this project that keeps a key. `rank` counts from 0, its last one that this engine holds.
 
@@ -34,7 +34,7 @@ class Keeper:
     stage: str | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class StoredKey:
     """A key in an engine's store, and the image that it names. `created` is in seconds since 1970, `size` in bytes.
 
@@ -54,13 +54,13 @@ class StoredKey:
         return min((keeper.rank for keeper in self.keepers), default=None)
 
 
-@dataclass(frozen=True)
+@frozen
 class Pruned:
     """What became of keys that were to go: those removed, those left and why, and the ids of the images now gone."""
 
     removed: tuple[StoredKey, ...] = ()
     left: tuple[tuple[StoredKey, str], ...] = ()
-    gone: frozenset[str] = field(default_factory=frozenset)
+    gone: frozenset[str] = frozenset()
 
 
 def stored(backend: Backend, cache: Path) -> tuple[StoredKey, ...]:

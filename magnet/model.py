@@ -1,12 +1,12 @@
 """The values that travel between the rooms: requests, results and settings, all frozen."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
 from magnet.errors import MagnetfileError
+from magnet.values import frozen
 
 EMPTY: Mapping[str, str] = MappingProxyType({})
 
@@ -22,18 +22,18 @@ Pull = Literal["missing", "newer", "always", "never"]
 PULL_POLICIES: tuple[Pull, ...] = ("missing", "newer", "always", "never")
 
 
-@dataclass(frozen=True)
+@frozen
 class Command:
     """A program, its arguments, and the environment variables that it gets beside the caller's."""
 
     argv: tuple[str, ...]
-    env: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    env: Mapping[str, str] = EMPTY
     # Podman and buildah leave working containers behind when they are told to stop while they build, and podman its
     # step, too; they clean up by themselves when the step is what ends.
     stop_steps_first: bool = False
 
 
-@dataclass(frozen=True)
+@frozen
 class Platform:
     """An OCI platform, written `os/architecture[/variant]`, as `linux/amd64` or `linux/arm/v7`."""
 
@@ -57,7 +57,7 @@ class Platform:
         return "/".join(filter(None, (self.os, self.architecture, self.variant)))
 
 
-@dataclass(frozen=True)
+@frozen
 class Copy:
     """Files of a declared context: `source`, as it is to be found at `target` in the context.
 
@@ -79,7 +79,7 @@ class Copy:
             object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
 
 
-@dataclass(frozen=True)
+@frozen
 class Whole:
     """A context that holds all of a directory that is not ignored, whatever the Dockerfile copies.
 
@@ -89,7 +89,7 @@ class Whole:
     directory: str | Path | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class Mount:
     """A bind mount: a file or directory of this machine at `target` in a container.
 
@@ -103,7 +103,7 @@ class Mount:
     consistency: Literal["", "cached", "delegated", "consistent"] = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class Option:
     """An option of the engine's own, in the spelling that docker and podman share."""
 
@@ -115,7 +115,7 @@ class Option:
         return (self.name if self.value is None else f"{self.name}={self.value}",)
 
 
-@dataclass(frozen=True)
+@frozen
 class BuildRequest:
     """What an engine is asked to build. Paths are absolute; the context is ready on disk."""
 
@@ -124,15 +124,15 @@ class BuildRequest:
     iidfile: Path
     ignorefile: Path | None = None
     tags: tuple[str, ...] = ()
-    build_args: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    build_args: Mapping[str, str] = EMPTY
     stage: str | None = None
     no_cache: bool = False
-    labels: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    labels: Mapping[str, str] = EMPTY
     platform: Platform | None = None
     options: tuple[Option, ...] = ()
 
 
-@dataclass(frozen=True)
+@frozen
 class RunRequest:
     """What an engine is asked to run. Mount sources are absolute and exist.
 
@@ -145,7 +145,7 @@ class RunRequest:
     entrypoint: tuple[str, ...] | None = None
     user: str | None = None
     mounts: tuple[Mount, ...] = ()
-    env: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    env: Mapping[str, str] = EMPTY
     workdir: str | None = None
     network: str | None = None
     privileged: bool = False
@@ -155,11 +155,11 @@ class RunRequest:
     interactive: bool = False
     tty: bool = False
     name: str | None = None
-    labels: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    labels: Mapping[str, str] = EMPTY
     options: tuple[Option, ...] = ()
 
 
-@dataclass(frozen=True)
+@frozen
 class Image:
     """An image in an engine's store. `id` is `sha256:` and 64 hexadecimal digits on every engine.
 
@@ -171,14 +171,14 @@ class Image:
     platform: Platform = Platform("linux", "amd64")
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
-    env: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    env: Mapping[str, str] = EMPTY
     user: str = ""
     workdir: str = ""
-    labels: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    labels: Mapping[str, str] = EMPTY
     has_triggers: bool = False
 
 
-@dataclass(frozen=True)
+@frozen
 class ImageListing:
     """One row of an engine's list of images. `created` is in seconds since 1970; `size` is as docker prints it."""
 
@@ -189,7 +189,7 @@ class ImageListing:
     size: str
 
 
-@dataclass(frozen=True)
+@frozen
 class RunResult:
     """What came of a container: its exit code, or the id of one that was left running."""
 
@@ -197,7 +197,7 @@ class RunResult:
     container: str | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class Project:
     """The project that a magnetfile belongs to: where it is, what it is called, which version it is.
 

@@ -4,7 +4,6 @@ import os
 import posixpath
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import accumulate, takewhile
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from e2b_dockerfile_utils import PatternMatcher
 
 from magnet.context import PERMISSIONS, Entry, Walked, in_order, selected
 from magnet.sources import EVERYTHING, has_wildcard, literal_pattern
+from magnet.values import replace
 
 _MOST_LINKS = 40
 """How many links are followed for one source, as in the kernel; a circle of links is the engine's to report."""

@@ -18,7 +18,6 @@ import enum
 import inspect
 import types
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -27,6 +26,7 @@ import click
 from magnet.backends.options import OptionSpec
 from magnet.buildfile import Call, Target
 from magnet.errors import MagnetfileError, UsageError
+from magnet.values import frozen
 
 
 class Parameter:
@@ -55,7 +55,7 @@ class _ImpliedOption(click.Option):
     implied = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class EngineOptions:
     """Marks a parameter that takes all of these options, as a tuple of `--name=value` words."""
 

@@ -3,9 +3,9 @@
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 
 from e2b_dockerfile_utils import PatternMatcher
 
@@ -21,10 +21,11 @@ from magnet.narrow import narrow
 from magnet.process import Shell
 from magnet.sources import EVERYTHING, literal_pattern
 from magnet.staging import stage
+from magnet.values import frozen
 from magnet.workspace import BUILD_DIRECTORY
 
 
-@dataclass(frozen=True)
+@frozen
 class Recipe:
     """A build as a target asks for it. Paths are relative to the project, or absolute."""
 
@@ -32,16 +33,16 @@ class Recipe:
     file: str | Path | None = None
     context: Sequence[Copy] | Whole | None = None
     tags: tuple[str, ...] = ()
-    build_args: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    build_args: Mapping[str, str] = EMPTY
     stage: str | None = None
     pull: Pull = "missing"
     no_cache: bool = False
-    labels: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    labels: Mapping[str, str] = EMPTY
     platform: Platform | None = None
     options: tuple[Option, ...] = ()
 
 
-@dataclass(frozen=True)
+@frozen
 class Context:
     """Which files a build can see, and how the engine gets them.
 
@@ -66,7 +67,7 @@ class Context:
         return f"copied as `{source}`" if source else "a link leads there"
 
 
-@dataclass(frozen=True)
+@frozen
 class Prepared:
     """A build whose inputs are known. `bases` are its base images, by the names that the Dockerfile gives them.
 
@@ -78,7 +79,7 @@ class Prepared:
     bases: Mapping[str, Image]
     context: Context
     tree: Tree
-    seen: Mapping[str, Image | None] = field(default_factory=dict)
+    seen: Mapping[str, Image | None] = MappingProxyType({})
 
     @cached_property
     def described(self) -> Described:

@@ -18,7 +18,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from typing import Any
 from magnet.errors import Canceled, CommandFailed
 from magnet.model import Command
 from magnet.procfs import Process, end
+from magnet.values import frozen
 
 Write = Callable[[int, bytes], None]
 """Takes a stream (1 stdout, 2 stderr) and what came on it: whole lines, or a piece of a very long one."""
@@ -39,7 +39,7 @@ _PATIENCE = 1.0  # seconds to read on when the child is gone and others hold its
 _ANSI = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 
 
-@dataclass(frozen=True)
+@frozen
 class Completed:
     """How a command ended: its exit code (negative: killed by that signal) and what it printed last."""
 
@@ -242,7 +242,7 @@ class Children:
                 del self._children[child.pid]
 
 
-@dataclass(frozen=True)
+@frozen
 class Shell:
     """Where a target's commands run: they are printed into its log, then run there, or only printed.
 

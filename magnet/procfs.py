@@ -8,7 +8,8 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+
+from magnet.values import frozen
 
 GRACE = 5.0
 """Seconds that processes have to end after TERM before they are killed."""
@@ -16,7 +17,7 @@ GRACE = 5.0
 _AFTER_KILL = 1.0
 
 
-@dataclass(frozen=True)
+@frozen
 class Process:
     """A process that leads its group. With `steps_first` it ends by itself, cleanly, when a container below it does."""
 
@@ -25,7 +26,7 @@ class Process:
     steps_first: bool = False
 
 
-@dataclass(frozen=True)
+@frozen
 class _Stat:
     """A line of /proc/PID/stat: with its start, a process is told from a later one of its pid."""
 

@@ -2,13 +2,13 @@
 
 import re
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from magnet.errors import UsageError, did_you_mean
 from magnet.model import Command, Project
 from magnet.process import ask
+from magnet.values import frozen
 
 UNVERSIONED = "v0.0.0-unversioned"
 """The version of a project that git knows nothing of. It is usable as an image tag."""
@@ -16,7 +16,7 @@ UNVERSIONED = "v0.0.0-unversioned"
 _SETTINGS = ("backend", "name")
 
 
-@dataclass(frozen=True)
+@frozen
 class Settings:
     """`[tool.magnet]` of the project's pyproject.toml."""
 

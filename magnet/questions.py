@@ -2,12 +2,13 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
-from magnet.building import Builder
+from magnet.building import Answer, Builder
+from magnet.context import Entry
+from magnet.index import Tree
 from magnet.preparation import Prepared
 
 Record = Mapping[str, Any]
@@ -19,15 +20,18 @@ class Question(Protocol):
     def __call__(self, target: str, builder: Builder, prepared: Prepared) -> None:
         """Look at a build of a target."""
 
+    def look(self, target: str, answer: Answer, inputs: Tree | None) -> bool:
+        """Look at a target that is skipped when nothing changed; whether its builds are to be looked at as well."""
+
     def print(self, out: TextIO, *, as_json: bool) -> None:
         """Print what was found."""
 
 
-@dataclass
 class Explain:
     """Whether each build is done already, and which input changed where it is not."""
 
-    _found: list[Record] = field(default_factory=list)
+    def __init__(self) -> None:
+        self._found: list[Record] = []
 
     def __call__(self, target: str, builder: Builder, prepared: Prepared) -> None:
         """Look the build up."""
@@ -42,31 +46,45 @@ class Explain:
             }
         )
 
+    def look(self, target: str, answer: Answer, inputs: Tree | None) -> bool:
+        """Note whether it would be skipped; what it builds only counts if not."""
+        self._found.append(
+            {"target": target, "dockerfile": "", "done": answer.is_done, "reasons": list(answer.reasons), "context": ""}
+        )
+        return not answer.is_done
+
     def print(self, out: TextIO, *, as_json: bool) -> None:
         """One line for each build, and one for each reason why it is to be done."""
         if as_json:
             _print_json(self._found, out)
             return
         for build in self._found:
-            state = "done" if build["done"] else "to do"
-            print(f"{build['target']}: {build['dockerfile']}: {state}", file=out)
+            state = "to do" if not build["done"] else "done, outputs to be put back" if build["reasons"] else "done"
+            print(": ".join(filter(None, (build["target"], build["dockerfile"], state))), file=out)
             for reason in build["reasons"]:
                 print(f"  {reason}", file=out)
             if build["context"]:
                 print(f"  the context holds all that is not ignored: {build['context']}", file=out)
 
 
-@dataclass
 class Files:
     """The files of each build's context, the largest first, with what put them there."""
 
-    _found: list[Record] = field(default_factory=list)
+    def __init__(self) -> None:
+        self._found: list[Record] = []
 
     def __call__(self, target: str, builder: Builder, prepared: Prepared) -> None:
         """List the context."""
-        rows = sorted(_rows(prepared), key=lambda row: (-row["size"], row["path"]))
+        rows = sorted(_rows(prepared.tree, prepared.context.why), key=lambda row: (-row["size"], row["path"]))
         build = {"target": target, "dockerfile": _shown(prepared.dockerfile.path)}
         self._found.append({**build, "context": prepared.context.widened or "", "files": rows})
+
+    def look(self, target: str, answer: Answer, inputs: Tree | None) -> bool:
+        """List the inputs."""
+        if inputs:
+            rows = sorted(_rows(inputs, lambda entry: "input"), key=lambda row: (-row["size"], row["path"]))
+            self._found.append({"target": target, "dockerfile": "", "context": "", "files": rows})
+        return True
 
     def print(self, out: TextIO, *, as_json: bool) -> None:
         """A table for each build: size in bytes, digest, path, and why it is there."""
@@ -76,7 +94,8 @@ class Files:
         for build in self._found:
             rows = build["files"]
             total = sum(row["size"] for row in rows)
-            print(f"{build['target']}: {build['dockerfile']}: {len(rows)} files, {total} bytes", file=out)
+            head = f"{build['target']}: {build['dockerfile'] or 'inputs'}"
+            print(f"{head}: {len(rows)} files, {total} bytes", file=out)
             if build["context"]:
                 print(f"  all that is not ignored: {build['context']}", file=out)
             _print_rows(rows, out)
@@ -87,16 +106,16 @@ def _print_json(found: Sequence[Record], out: TextIO) -> None:
     out.write("\n")
 
 
-def _rows(prepared: Prepared) -> Iterator[dict[str, Any]]:
-    contents = prepared.tree.contents
-    for entry in prepared.tree.entries:
+def _rows(tree: Tree, why: Callable[[Entry], str]) -> Iterator[dict[str, Any]]:
+    contents = tree.contents
+    for entry in tree.entries:
         if entry.kind != "dir":
             is_file = entry.kind == "file"
             yield {
                 "path": entry.path.decode(errors="backslashreplace"),
                 "size": os.lstat(entry.source).st_size if is_file else len(entry.target),
                 "digest": contents[entry.source] if is_file else f"-> {entry.target.decode(errors='backslashreplace')}",
-                "why": prepared.context.why(entry),
+                "why": why(entry),
             }
 
 

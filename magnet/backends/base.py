@@ -12,7 +12,6 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar, Literal, Self, TypeVar
@@ -31,6 +30,7 @@ from magnet.model import (
     RunResult,
 )
 from magnet.process import Completed, Shell, Write, ask, asking, ending
+from magnet.values import frozen, replace
 
 Parsed = TypeVar("Parsed")
 Answers = Callable[[], Mapping[str, Image | None]]
@@ -47,7 +47,7 @@ _NO_PROGRAM = re.compile(r"exec(utable)?\b.*(not found|no such file|permission d
 _IMAGE_ID = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
 
 
-@dataclass(frozen=True)
+@frozen
 class Engine:
     """What a probe found: the program, its versions and what it can do.
 
@@ -65,7 +65,7 @@ class Engine:
         return f"{self.name} {self.version}{' rootless' if self.rootless else ''}{legacy}"
 
 
-@dataclass(frozen=True)
+@frozen
 class RunPlan:
     """The commands that run a container: what comes before, the run itself, and what is done in any case."""
 

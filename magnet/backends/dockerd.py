@@ -9,9 +9,10 @@ import json
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
+
+from magnet.values import frozen
 
 SOCKET = "/var/run/docker.sock"
 """Where the daemon listens unless it is told otherwise."""
@@ -19,7 +20,7 @@ SOCKET = "/var/run/docker.sock"
 _PATIENCE = 60.0
 
 
-@dataclass(frozen=True)
+@frozen
 class Answer:
     """The status of HTTP and the body of an answer."""
 

@@ -5,13 +5,13 @@ They are the command line's `magnet build` and `magnet run` beside what targets 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from magnet.errors import UsageError, did_you_mean
 from magnet.model import Option
+from magnet.values import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class OptionSpec:
     """An option of the engines': its long name, its value's name ("" for a flag), and its help."""
 

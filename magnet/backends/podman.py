@@ -5,7 +5,6 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any, ClassVar
 
 from magnet.backends.base import Answers, Backend, Engine, RunPlan, host_user, image_id
@@ -15,6 +14,7 @@ from magnet.backends.requests import build_arguments, consistency, mount_value, 
 from magnet.errors import EngineError
 from magnet.model import RUN_LABEL, BuildRequest, Command, Image, ImageListing, RunRequest
 from magnet.process import Completed, Shell, ask, asking
+from magnet.values import replace
 
 _FEATURES = frozenset({"platform", "network", "detach", "container-name", "privileged", "read-only"})
 

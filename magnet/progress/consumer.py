@@ -5,11 +5,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from typing import ParamSpec
 
 from magnet.events import Sink, SolveStatus
 from magnet.progress.display import Display
+from magnet.values import frozen
 
 QUEUE_LENGTH = 1024
 """Events that may wait; beyond it whoever emits waits, and with it the child whose output it reads."""
@@ -20,13 +20,13 @@ FRAME = 0.1
 """Seconds between two drawings."""
 
 
-@dataclass(frozen=True)
+@frozen
 class _Suspend:
     vertex: str
-    done: threading.Event = field(default_factory=threading.Event)
+    done: threading.Event
 
 
-@dataclass(frozen=True)
+@frozen
 class _Resume:
     vertex: str
 
@@ -52,7 +52,7 @@ class Consumer:
     @contextmanager
     def terminal(self, vertex: str) -> Iterator[None]:
         """Keep the display off the terminal for the length of the block, for the output of this vertex."""
-        suspend = _Suspend(vertex)
+        suspend = _Suspend(vertex, threading.Event())
         self._queue.put(suspend)
         suspend.done.wait()
         try:

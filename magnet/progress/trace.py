@@ -2,7 +2,6 @@
 
 import re
 from collections import deque
-from dataclasses import dataclass, field
 
 from magnet.events import SolveStatus, Vertex, VertexLog
 
@@ -18,12 +17,12 @@ _CONTROL = re.compile(
 )
 
 
-@dataclass
 class Trace:
     """All vertexes seen so far, in order of appearance, and the last lines of each."""
 
-    vertexes: dict[str, Vertex] = field(default_factory=dict)
-    tails: dict[str, deque[str]] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.vertexes: dict[str, Vertex] = {}
+        self.tails: dict[str, deque[str]] = {}
 
     def update(self, status: SolveStatus) -> None:
         """Take in events."""

@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from magnet.backends.podman import Podman
 from magnet.errors import EngineError, MagnetfileError
 from magnet.model import RUN_LABEL, BuildRequest, Command, Image, ImageListing, Mount, Option, Platform, RunRequest
 from magnet.process import Children, Completed, Shell, render_script
+from magnet.values import replace
 
 ALL = frozenset({"network", "detach", "container-name", "privileged", "read-only", "platform"})
 BUILDKIT = Docker(Engine("docker", "20.10.24", builder="buildkit", features=ALL))

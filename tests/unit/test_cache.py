@@ -8,7 +8,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -28,6 +28,7 @@ from magnet.model import BuildRequest, Image, Option
 from magnet.preparation import Prepared, Recipe
 from magnet.process import Children, Shell
 from magnet.questions import Explain, Files
+from magnet.values import replace
 from magnet.workspace import Workspace
 
 KEY = CacheKey({"context": "x"})
@@ -272,7 +273,7 @@ def test_the_reason_of_a_build_names_what_changed(
 
 def test_buildah_is_not_to_trust_its_layers_where_a_step_mounts_the_context(world: World) -> None:
     for builder, mount in (("buildah", "--mount=target=/s "), ("buildkit", "--mount=target=/s "), ("buildah", "")):
-        world.engine = replace(world.engine, builder=builder)  # type: ignore[arg-type]
+        world.engine = replace(world.engine, builder=builder)
         written("Dockerfile", f"FROM base\nRUN {mount}make\n")(world)
         world.make(force=True)
     assert [request.no_cache for request in world.built] == [True, False, False]

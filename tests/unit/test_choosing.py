@@ -4,7 +4,6 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from magnet.backends.podman import Podman
 from magnet.errors import CommandFailed, EngineError, MagnetError, UsageError
 from magnet.model import BuildRequest, Command, Image, ImageListing, Platform, Pull, RunRequest, RunResult
 from magnet.process import Children, Shell
+from magnet.values import replace
 
 Install = Callable[[str, str], None]
 """Puts a program of that name into PATH: a script, which has only what the shell itself can do."""

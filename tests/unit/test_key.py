@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +16,7 @@ from magnet.key import CacheKey, cache_key, differences, not_skippable
 from magnet.model import Copy, Image, Option, Platform, Whole
 from magnet.preparation import Prepared, Recipe, prepare
 from magnet.process import Children, Shell
+from magnet.values import replace
 
 DOCKERFILE = """\
 # syntax=docker/dockerfile:1

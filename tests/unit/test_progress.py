@@ -160,7 +160,9 @@ def test_a_row_with_wide_characters_fits_its_terminal(width: int) -> None:
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=126)), st.integers(8, 200), st.integers(0, 99 * SECOND))
 def test_a_row_is_as_wide_as_its_terminal(name: str, width: int, duration: int) -> None:
     vertex = Vertex("1", name, started=START, completed=START + duration)
-    row = summary(Trace({"1": vertex}), at(0), width)[1]
+    trace = Trace()
+    trace.update(SolveStatus(vertexes=(vertex,)))
+    row = summary(trace, at(0), width)[1]
     assert len(row) == width
     assert row.endswith(f" {seconds(duration)}")
 

@@ -4,7 +4,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -21,6 +21,7 @@ from magnet.events import SolveStatus, Vertex, VertexLog
 from magnet.model import Project
 from magnet.process import Children
 from magnet.running import Run, digest
+from magnet.values import replace
 from magnet.workspace import Workspace
 
 TIMEOUT = 10.0
