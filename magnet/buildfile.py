@@ -3,16 +3,18 @@
 import inspect
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from magnet.envs import Variable, declaring
 from magnet.errors import MagnetError, MagnetfileError, UsageError, did_you_mean
+from magnet.values import frozen, replace
 
 MAGNETFILE = "magnetfile.py"
 
@@ -23,7 +25,7 @@ P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
 
 
-@dataclass(frozen=True, eq=False)
+@frozen(eq=False)
 class Target(Generic[P, R]):
     """A named piece of a build: a function of a magnetfile, and what is declared about it.
 
@@ -68,7 +70,7 @@ class Target(Generic[P, R]):
         return f"{Path(code.co_filename).name}:{code.co_firstlineno}"
 
 
-@dataclass(frozen=True)
+@frozen
 class Call(Generic[R]):
     """A target with its arguments. Two calls are the same work when their keys are equal.
 
@@ -170,7 +172,7 @@ def target(
     return decorate if function is None else decorate(function)
 
 
-@dataclass(frozen=True)
+@frozen
 class Namespace:
     """A prefix for target names: `docker = Namespace("docker")` and `@docker.target` make `docker:build`."""
 
@@ -251,15 +253,19 @@ def _patterns(made: Target[..., Any], what: str, globs: Globs) -> tuple[str, ...
     return tuple("!" * one.startswith("!") + os.path.normpath(one.removeprefix("!")) for one in patterns)
 
 
-@dataclass(frozen=True)
+@frozen
 class Buildfile:
-    """A loaded magnetfile: its targets, by every name that they have, and the variables that it declares."""
+    """A loaded magnetfile: its targets, by every name that they have, and the variables that it declares.
+
+    `loaded` is when that was begun, in nanoseconds since 1970.
+    """
 
     path: Path
     root: Path
     targets: tuple[Target[..., Any], ...]
     variables: tuple[Variable, ...] = ()
-    names: Mapping[str, Target[..., Any]] = field(default_factory=dict)
+    names: Mapping[str, Target[..., Any]] = MappingProxyType({})
+    loaded: int = 0
 
     @property
     def default(self) -> Target[..., Any] | None:
@@ -287,6 +293,7 @@ def load(path: Path, environ: Mapping[str, str], *, root: Path | None = None) ->
 
     Whatever is wrong in it is a MagnetfileError that names its file and line and no frame of magnet's.
     """
+    begun = time.time_ns()
     with _collecting() as collected, declaring(environ) as declarations, importing_from(path.parent):
         _execute(path)
     buildfile = Buildfile(
@@ -295,6 +302,7 @@ def load(path: Path, environ: Mapping[str, str], *, root: Path | None = None) ->
         targets=tuple(collected),
         variables=tuple(declarations.variables.values()),
         names=_names(collected),
+        loaded=begun,
     )
     defaults = [f"`{target.name}` ({target.place})" for target in collected if target.is_default]
     if len(defaults) > 1:

@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -17,6 +16,7 @@ from magnet import buildfile, parameters
 from magnet.backends import BACKENDS, check_name, choose
 from magnet.buildfile import Buildfile, Call
 from magnet.errors import ContainerFailed, EngineError, MagnetError, UsageError
+from magnet.values import frozen, replace
 
 if TYPE_CHECKING:
     from magnet.progress.display import Display
@@ -29,7 +29,7 @@ ABANDON_AFTER = 3.0
 """Seconds that the bodies of interrupted targets have to end, after their children have ended."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Settings:
     """The options of the command line, which hold for the whole run."""
 
@@ -279,7 +279,15 @@ def _execute(calls: list[Call[Any]], loaded: Buildfile, settings: Settings, envi
         force=settings.force,
         question=question,
     )
-    run = Run(session, loaded.path, jobs=1 if dry_run else settings.jobs, keep_going=settings.keep_going)
+    run = Run(
+        session,
+        loaded.path,
+        jobs=1 if dry_run else settings.jobs,
+        keep_going=settings.keep_going,
+        variables=loaded.variables,
+        loaded=loaded.loaded,
+        logs=sinks[0] if sinks else None,
+    )
     workspace.sweep(_remove_containers)
     consumer.start()
     with buildfile.importing_from(loaded.path.parent):

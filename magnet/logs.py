@@ -17,6 +17,9 @@ from magnet.events import SolveStatus, Vertex
 
 LATEST = "latest"
 
+Keep = Callable[[BinaryIO, int], None]
+"""Takes what a vertex printed: a file that is read from where it stands, and how many bytes there are to read."""
+
 _NOT_YET = "<nil>"
 _STAMP_LENGTH = len("2026-11-23 16:30:02.123456789 +0000 UTC")
 _LONGEST_NAME = 200
@@ -60,6 +63,16 @@ class LogFiles:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._files: dict[str, BinaryIO] = {}
+        self._restored: dict[str, bytes] = {}
+        self._keepers: dict[str, Keep] = {}
+
+    def restore(self, vertex: str, log: bytes) -> None:
+        """Put what a vertex printed when it was run into its log, once it has ended. From any thread."""
+        self._restored[vertex] = log
+
+    def keep(self, vertex: str, keep: Keep) -> None:
+        """Hand over what a vertex has printed, if it ends well. From any thread, before it ends."""
+        self._keepers[vertex] = keep
 
     def update(self, status: SolveStatus) -> None:
         """Write what is new."""
@@ -93,11 +106,18 @@ class LogFiles:
 
     def _close(self, file: BinaryIO, vertex: Vertex) -> None:
         with file:
-            if file.tell() > len(_header(vertex)):
+            file.write(self._restored.pop(vertex.digest, b""))
+            begin = len(_header(vertex))
+            if file.tell() > begin:
                 file.seek(-1, os.SEEK_END)
                 if file.read(1) != b"\n":
                     file.write(b"\n")
+            end = file.tell()
             file.write(_trailer(vertex))
+            keep = self._keepers.pop(vertex.digest, None)
+            if keep and not vertex.error:
+                file.seek(begin)
+                keep(file, end - begin)
             file.seek(0)
             file.write(_header(vertex))
 

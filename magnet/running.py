@@ -1,10 +1,11 @@
 """One call, from its first event to its last: its vertex, its needs, its body, and what became of it."""
 
+import io
+import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from blake3 import blake3
 
@@ -12,10 +13,17 @@ from magnet.body import Session, T
 from magnet.buildfile import Call, as_call, user_frames
 from magnet.errors import Canceled, MagnetError, NeedFailed
 from magnet.events import SolveStatus, Vertex
+from magnet.model import Project
 from magnet.scheduler import Scheduler
+from magnet.values import frozen, replace
+
+if TYPE_CHECKING:
+    from magnet.envs import Variable
+    from magnet.logs import LogFiles
+    from magnet.skipping import Hit, Look, Need, Skipper, Success  # a run in which nothing can be skipped does without
 
 
-@dataclass(frozen=True)
+@frozen
 class Failure:
     """A call that failed by itself, and why."""
 
@@ -23,20 +31,34 @@ class Failure:
     error: MagnetError
 
 
-@dataclass
 class Run:
-    """The calls of one run of magnet: the body that the scheduler is given, and the failures, in order."""
+    """The calls of one run of magnet: the body that the scheduler is given, and the failures, in order.
 
-    session: Session
-    magnetfile: Path
-    jobs: int
-    keep_going: bool = False
-    failures: list[Failure] = field(default_factory=list)
-    scheduler: Scheduler = field(init=False)
-    _open: dict[str, Vertex] = field(default_factory=dict)
+    `variables` are those that the magnetfile declares; it was loaded at `loaded` or later, in nanoseconds since 1970.
+    """
 
-    def __post_init__(self) -> None:
-        self.scheduler = Scheduler(self.work, jobs=self.jobs, keep_going=self.keep_going)
+    def __init__(
+        self,
+        session: Session,
+        magnetfile: Path,
+        *,
+        jobs: int,
+        keep_going: bool = False,
+        variables: "Sequence[Variable]" = (),
+        loaded: int = 0,
+        logs: "LogFiles | None" = None,
+    ) -> None:
+        self.session = session
+        self.magnetfile = magnetfile
+        self.failures: list[Failure] = []
+        self.scheduler = Scheduler(self.work, jobs=jobs, keep_going=keep_going)
+        self._open: dict[str, Vertex] = {}
+        self._variables = variables
+        self._loaded = loaded
+        self._logs = logs
+        self._results: dict[str, str | None] = {}
+        self._known_skipper: Skipper | None = None
+        self._lock = threading.Lock()
 
     def work(self, call: Call[Any]) -> Any:
         """Run a call's needs and body between the first event of its vertex and the last."""
@@ -60,12 +82,107 @@ class Run:
         """What the body returns, and whether all that it did was to find its builds done."""
         if self.scheduler.is_stopped:
             raise Canceled
-        if call.target.needs:
-            self.scheduler.need(call, call.target.needs)
-        bound = call.bound()
+        values = self.scheduler.need(call, call.target.needs) if call.target.needs else []
+        if call.target.inputs or call.target.outputs:
+            return self._skip_or_run(call, vertex, values)
         t = T(call, vertex, self.session, self.scheduler)
-        result = _translated(lambda: call.target.function(t, *bound.args, **bound.kwargs), self.magnetfile)
-        return result, t.is_cached
+        return self._call(call, t), t.is_cached
+
+    def _call(self, call: Call[Any], t: T) -> Any:
+        bound = call.bound()
+        return _translated(lambda: call.target.function(t, *bound.args, **bound.kwargs), self.magnetfile)
+
+    # Calls that can be skipped
+
+    def _skip_or_run(self, call: Call[Any], vertex: Vertex, values: list[Any]) -> tuple[Any, bool]:
+        """What the call returns, and whether its body was left out."""
+        t = _Watched(call, vertex, self.session, self.scheduler)
+        look = self._skipper.look(call, self._needs(call, values))
+        if self.session.dry_run:
+            return self._only_asked(look, t)
+        found = self._find(look, t)
+        if found and found.is_in_place:
+            return self._skipped(found, look, vertex)
+        with self._skipper.claim(look, lambda: self.session.children.is_stopping):
+            # Another magnet may have done it meanwhile, whether or not it had to be waited for.
+            found = self._find(look, t)
+            if found and self._is_restored(found, t):
+                return self._skipped(found, look, vertex)
+            return self._run(look, vertex, t), False
+
+    def _find(self, look: "Look", t: T) -> "Hit | None":
+        found = "" if self.session.force else self._skipper.find(look, t.inspect)
+        return None if isinstance(found, str) else found
+
+    def _is_restored(self, hit: "Hit", t: T) -> bool:
+        from magnet.outputs import Lost
+
+        try:
+            self._skipper.restore(hit)
+        except Lost as error:
+            t.print(f"The outputs cannot be put back: {error}.")
+            return False
+        return True
+
+    def _skipped(self, hit: "Hit", look: "Look", vertex: Vertex) -> tuple[Any, bool]:
+        self._results[look.call.key] = hit.result
+        if self._logs and hit.log:
+            self._logs.restore(vertex.digest, hit.log)
+        return hit.value, True
+
+    def _run(self, look: "Look", vertex: Vertex, t: "_Watched") -> Any:
+        """Run the body, and keep what came of it, if that can be."""
+        call = look.call
+        made = self._call(call, t)
+        declared = {as_call(needed).key for needed in call.target.needs}
+        undeclared = [name for key, name in self.scheduler.needed(call).items() if key not in declared]
+        success = self._skipper.succeeded(look, made, asked_version=t.asked_version, undeclared=undeclared)
+        if success.why_not:
+            t.print(f"It cannot be skipped the next time: {success.why_not}.")
+        self._results[call.key] = success.result
+        self._keep(success, vertex)
+        return made
+
+    def _keep(self, success: "Success", vertex: Vertex) -> None:
+        if success.save and self._logs:
+            # What it printed is in its log, and known to be all, once it has ended.
+            self._logs.keep(vertex.digest, success.save)
+        elif success.save:
+            success.save(io.BytesIO(), 0)
+
+    def _only_asked(self, look: "Look", t: T) -> tuple[Any, bool]:
+        """Tell what is known of the call, and what it would run."""
+        question, call = self.session.question, look.call
+        found = self._skipper.find(look, t.inspect)
+        hit = None if isinstance(found, str) or (self.session.force and not question) else found
+        if hit:
+            self._results[call.key] = hit.result
+        if question:
+            goes_on = question.look(t.name, self._skipper.answer(look, found), look.inputs)
+            return (self._call(call, t), False) if goes_on else (hit and hit.value, True)
+        if hit is None:
+            return self._call(call, t), False
+        t.print("# Nothing changed." if hit.is_in_place else "# Nothing changed; its outputs are put back.")
+        return hit.value, True
+
+    def _needs(self, call: Call[Any], values: list[Any]) -> "tuple[Need, ...]":
+        """What a call needs, with the results: that of a target without inputs and outputs is what it returned."""
+        calls = map(as_call, call.target.needs)
+        return tuple((one, self._result(one, made)) for one, made in zip(calls, values, strict=True))
+
+    def _result(self, call: Call[Any], made: Any) -> str | None:
+        is_plain = not (call.target.inputs or call.target.outputs)
+        return self._skipper.result(made) if is_plain else self._results.get(call.key)
+
+    @property
+    def _skipper(self) -> "Skipper":
+        from magnet.skipping import Code, Skipper
+
+        with self._lock:
+            if self._known_skipper is None:
+                code = Code(self.magnetfile, tuple(self._variables), self._loaded)
+                self._known_skipper = Skipper(self.session, code)
+            return self._known_skipper
 
     def abandon(self, patience: float) -> None:
         """After an interrupt: wait some seconds for what still runs, and call the rest canceled."""
@@ -83,6 +200,28 @@ class Run:
 
     def _emit(self, vertex: Vertex) -> None:
         self.session.emit(SolveStatus(vertexes=(vertex,)))
+
+
+class _Watched(T):
+    """A running target, of which it is noted whether it asks for the project's version."""
+
+    asked_version = False
+
+    @property
+    def project(self) -> Project:
+        """The project's root, name and version."""
+        return _WatchedProject(self, super().project)
+
+
+class _WatchedProject(Project):
+    def __init__(self, watched: _Watched, project: Project) -> None:
+        vars(self).update(vars(project))
+        vars(self)["watched"] = watched
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "version":
+            super().__getattribute__("watched").asked_version = True
+        return super().__getattribute__(name)
 
 
 def digest(project: str, call: Call[Any]) -> str:

@@ -56,6 +56,7 @@ class _Node:
         self.result: Any = None
         self.error: BaseException | None = None
         self.waits_for: set[str] = set()
+        self.needed: dict[str, str] = {}
 
 
 class Scheduler:
@@ -93,6 +94,7 @@ class Scheduler:
             for call in calls:
                 self._refuse_cycle(waiting, call)
             waiting.waits_for = {call.key for call in calls}
+            waiting.needed |= {call.key: call.name for call in calls}
         nodes = [self._start(call) for call in calls]
         self._slots.give_back()
         try:
@@ -107,6 +109,11 @@ class Scheduler:
             names = ", ".join(f"`{node.call.name}`" for node in failed)
             raise NeedFailed(f"{names} failed") from failed[0].error
         return [node.result for node in nodes]
+
+    def needed(self, call: Call[Any]) -> dict[str, str]:
+        """What a call has needed so far: the names by the keys."""
+        with self._lock:
+            return dict(self._nodes[call.key].needed)
 
     @property
     def is_stopped(self) -> bool:
