@@ -1,20 +1,21 @@
 """The magnetfile: find it, load it, and hold its targets."""
 
-import inspect
 import os
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from magnet.envs import Variable, declaring
 from magnet.errors import MagnetError, MagnetfileError, UsageError, did_you_mean
 from magnet.values import frozen, replace
+
+if TYPE_CHECKING:
+    from inspect import Parameter, Signature
 
 MAGNETFILE = "magnetfile.py"
 
@@ -34,7 +35,6 @@ class Target(Generic[P, R]):
 
     function: Callable[Concatenate[Any, P], R]
     name: str
-    help: str = ""
     needs: tuple["Target[..., Any] | Call[Any]", ...] = ()
     aliases: tuple[str, ...] = ()
     is_default: bool = False
@@ -43,6 +43,8 @@ class Target(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> "Call[R]":
         """The call of this target with these arguments."""
+        if self.takes_nothing and not args and not kwargs:
+            return Call(self)
         try:
             bound = self.signature.bind(*args, **kwargs)
         except TypeError as error:
@@ -53,15 +55,34 @@ class Target(Generic[P, R]):
         return Call(self, tuple(bound.arguments.items()))
 
     @property
-    def signature(self) -> inspect.Signature:
+    def signature(self) -> "Signature":
         """The parameters of the target: those of its function, without the first."""
-        signature = inspect.signature(self.function)
-        return signature.replace(parameters=list(signature.parameters.values())[1:])
+        from inspect import signature  # costs 7 ms, and many targets have no parameters
+
+        whole = signature(self.function)
+        return whole.replace(parameters=list(whole.parameters.values())[1:])
+
+    @property
+    def takes_nothing(self) -> bool:
+        """Whether it is a plain function without parameters of its own, as its code shows."""
+        return _is_plain(self.function) and self.function.__code__.co_argcount == 1
+
+    @property
+    def help(self) -> str:
+        """The docstring of its function, without the indentation."""
+        from inspect import getdoc
+
+        return getdoc(self.function) or ""
+
+    @property
+    def is_skippable(self) -> bool:
+        """Whether it has inputs or outputs, so that it is skipped when nothing changed."""
+        return bool(self.inputs or self.outputs)
 
     @property
     def summary(self) -> str:
         """The first line of the help."""
-        return self.help.partition("\n")[0]
+        return (self.function.__doc__ or "").strip().partition("\n")[0]
 
     @property
     def place(self) -> str:
@@ -91,20 +112,37 @@ class Call(Generic[R]):
         """How the call is shown: by its label, or the target's name with the arguments that are not the defaults."""
         if self.label:
             return self.label
+        if not self.arguments:
+            return self.target.name
         parameters = self.target.signature.parameters
         shown = [
             f"{name}={_shown(value)}" for name, value in self.arguments if not _is_default(parameters[name], value)
         ]
         return f"{self.target.name}({', '.join(shown)})" if shown else self.target.name
 
-    def bound(self) -> inspect.BoundArguments:
-        """The arguments as the function takes them."""
+    def run(self, t: Any) -> R:
+        """Run the function of the target with these arguments."""
+        if not self.arguments:
+            return self.target.function(t)
         from collections import OrderedDict
+        from inspect import BoundArguments
 
-        return inspect.BoundArguments(self.target.signature, OrderedDict(self.arguments))
+        bound = BoundArguments(self.target.signature, OrderedDict(self.arguments))
+        return self.target.function(t, *bound.args, **bound.kwargs)
 
 
-def _is_default(parameter: inspect.Parameter, value: object) -> bool:
+def _is_plain(function: Callable[..., Any]) -> bool:
+    """Whether the code of a function tells all of its parameters, and has no others than positional ones."""
+    code = getattr(function, "__code__", None)
+    is_wrapper = hasattr(function, "__wrapped__") or hasattr(function, "__signature__")
+    return code is not None and not is_wrapper and not code.co_kwonlyargcount and not code.co_flags & _TAKES_REST
+
+
+_TAKES_REST = 0x04 | 0x08
+"""CO_VARARGS and CO_VARKEYWORDS: https://docs.python.org/3/library/inspect.html#code-objects-bit-flags"""
+
+
+def _is_default(parameter: "Parameter", value: object) -> bool:
     default = () if parameter.kind is parameter.VAR_POSITIONAL else parameter.default
     return repr(value) == repr(default)  # as keys are compared: True is not 1
 
@@ -217,10 +255,8 @@ def _make(
     inputs: Globs,
     outputs: Globs,
 ) -> Target[P, R]:
-    made: Target[P, R] = Target(
-        function, name or _target_name(function), inspect.getdoc(function) or "", needs, aliases, default
-    )
-    if not inspect.signature(function).parameters:
+    made: Target[P, R] = Target(function, name or _target_name(function), needs, aliases, default)
+    if not _takes_any(function):
         raise MagnetfileError(
             f"{made.place}: target `{made.name}` takes no parameter", hint=f"write `def {function.__name__}(t):`"
         )
@@ -232,6 +268,14 @@ def _make(
     if collected is not None and not function.__name__.startswith("_"):
         collected.append(made)
     return made
+
+
+def _takes_any(function: Callable[..., Any]) -> bool:
+    if _is_plain(function):
+        return function.__code__.co_argcount > 0
+    from inspect import signature
+
+    return bool(signature(function).parameters)
 
 
 def _patterns(made: Target[..., Any], what: str, globs: Globs) -> tuple[str, ...]:
@@ -312,8 +356,10 @@ def load(path: Path, environ: Mapping[str, str], *, root: Path | None = None) ->
 
 def user_frames(error: BaseException, path: Path) -> tuple[str, ...]:
     """Where an error came from in the user's own code: everything from the magnetfile on, magnet's frames left out."""
+    from traceback import extract_tb  # costs 1 ms, and only a mistake needs it
+
     lines = []
-    for frame in traceback.extract_tb(error.__traceback__):
+    for frame in extract_tb(error.__traceback__):
         if _is_ours(frame.filename) and frame.filename != str(path):
             continue
         lines.append(f"{_shown_path(frame.filename, path)}:{frame.lineno}: in {frame.name}")
@@ -324,6 +370,14 @@ def user_frames(error: BaseException, path: Path) -> tuple[str, ...]:
 def _unless_named(frames: tuple[str, ...], message: str) -> tuple[str, ...]:
     """The frames, save where the message begins with the place that one of them shows."""
     return () if any(message.startswith(frame.partition(" in ")[0]) for frame in frames[::2]) else frames
+
+
+def _is_raised_here(error: BaseException) -> bool:
+    """Whether an error was raised by magnet itself, and not by the user's code."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    return frame is not None and _is_ours(frame.tb_frame.f_code.co_filename)
 
 
 def _is_ours(filename: str) -> bool:
@@ -370,7 +424,7 @@ def _execute(path: Path) -> None:
     try:
         exec(compile(source, str(path), "exec"), module.__dict__)
     except MagnetError as error:
-        if _is_ours(traceback.extract_tb(error.__traceback__)[-1].filename):
+        if _is_raised_here(error):
             error.detail += _unless_named(user_frames(error, path), error.message)
         raise
     except SyntaxError as error:

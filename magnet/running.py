@@ -51,7 +51,8 @@ class Run:
         self.session = session
         self.magnetfile = magnetfile
         self.failures: list[Failure] = []
-        self.scheduler = Scheduler(self.work, jobs=jobs, keep_going=keep_going)
+        ready = None if session.dry_run or session.force else self.ready
+        self.scheduler = Scheduler(self.work, jobs=jobs, keep_going=keep_going, ready=ready)
         self._open: dict[str, Vertex] = {}
         self._variables = variables
         self._loaded = loaded
@@ -60,10 +61,25 @@ class Run:
         self._known_skipper: Skipper | None = None
         self._lock = threading.Lock()
 
+    def ready(self, call: Call[Any], values: list[Any]) -> tuple[Any] | None:
+        """What a call returns of which nothing changed, and whose outputs are in place."""
+        started = self.session.clock()
+        try:
+            look = self._skipper.look(call, self._needs(call, values))
+            found = self._skipper.find(look, None)
+        except MagnetError:
+            return None  # it is told when the call is run
+        if isinstance(found, str) or not found.is_in_place:
+            return None
+        vertex = self._vertex(call, started)
+        result, _ = self._skipped(found, look, vertex)
+        completed = replace(vertex, completed=self.session.clock(), cached=True)
+        self.session.emit(SolveStatus(vertexes=(vertex, completed)))
+        return (result,)
+
     def work(self, call: Call[Any]) -> Any:
         """Run a call's needs and body between the first event of its vertex and the last."""
-        inputs = tuple(digest(self.session.project.name, as_call(needed)) for needed in call.target.needs)
-        vertex = Vertex(digest(self.session.project.name, call), call.name, inputs, started=self.session.clock())
+        vertex = self._vertex(call, self.session.clock())
         self._open[vertex.digest] = vertex
         self._emit(vertex)
         try:
@@ -78,19 +94,22 @@ class Run:
         self._complete(vertex, cached=is_cached)
         return result
 
+    def _vertex(self, call: Call[Any], started: int) -> Vertex:
+        inputs = tuple(digest(self.session.project.name, as_call(needed)) for needed in call.target.needs)
+        return Vertex(digest(self.session.project.name, call), call.name, inputs, started=started)
+
     def _body(self, call: Call[Any], vertex: Vertex) -> tuple[Any, bool]:
         """What the body returns, and whether all that it did was to find its builds done."""
         if self.scheduler.is_stopped:
             raise Canceled
         values = self.scheduler.need(call, call.target.needs) if call.target.needs else []
-        if call.target.inputs or call.target.outputs:
+        if call.target.is_skippable:
             return self._skip_or_run(call, vertex, values)
         t = T(call, vertex, self.session, self.scheduler)
         return self._call(call, t), t.is_cached
 
     def _call(self, call: Call[Any], t: T) -> Any:
-        bound = call.bound()
-        return _translated(lambda: call.target.function(t, *bound.args, **bound.kwargs), self.magnetfile)
+        return _translated(lambda: call.run(t), self.magnetfile)
 
     # Calls that can be skipped
 
@@ -171,8 +190,7 @@ class Run:
         return tuple((one, self._result(one, made)) for one, made in zip(calls, values, strict=True))
 
     def _result(self, call: Call[Any], made: Any) -> str | None:
-        is_plain = not (call.target.inputs or call.target.outputs)
-        return self._skipper.result(made) if is_plain else self._results.get(call.key)
+        return self._results.get(call.key) if call.target.is_skippable else self._skipper.result(made)
 
     @property
     def _skipper(self) -> "Skipper":

@@ -12,6 +12,15 @@ from typing import Any
 from magnet.buildfile import Call, Needed, as_call
 from magnet.errors import MagnetfileError, NeedFailed
 
+Ready = Callable[[Call[Any], list[Any]], "tuple[Any] | None"]
+"""The result of a call, alone in a tuple, if it is there without any work; it is given the results of its `needs`.
+
+It is asked of calls with inputs or outputs, at most once for equal calls, in the thread of whoever wants them.
+"""
+
+_DEEPEST = 50
+"""So many calls that need one another are looked at in one thread; Python's stack has an end."""
+
 Body = Callable[[Call[Any]], Any]
 """Does the work of a call; called in the call's own thread, at most once for equal calls.
 
@@ -63,11 +72,12 @@ class Scheduler:
     """Runs calls and what they need.
 
     After a failure nothing new is started, and what runs is left to end; with `keep_going` only what needs the
-    failed call is left out.
+    failed call is left out. What is `ready` costs no thread.
     """
 
-    def __init__(self, body: Body, *, jobs: int, keep_going: bool = False) -> None:
+    def __init__(self, body: Body, *, jobs: int, keep_going: bool = False, ready: Ready | None = None) -> None:
         self._body = body
+        self._ready = ready
         self._slots = _Slots(jobs)
         self._keep_going = keep_going
         self._lock = threading.Lock()
@@ -124,15 +134,30 @@ class Scheduler:
         """Start nothing from now on."""
         self._stopped.set()
 
-    def _start(self, call: Call[Any]) -> _Node:
+    def _start(self, call: Call[Any], depth: int = 0) -> _Node:
         with self._lock:
             node = self._nodes.get(call.key)
-            if node is None:
-                node = self._nodes[call.key] = _Node(call)
-                # A daemon, because a body that never ends must not outlive an interrupt.
-                arguments = (node, self._slots.ask())
-                threading.Thread(target=self._work, args=arguments, name=call.name, daemon=True).start()
+            if node is not None:
+                return node
+            node = self._nodes[call.key] = _Node(call)
+        found = self._look(call, depth) if call.target.is_skippable else None
+        if found is not None:
+            (node.result,) = found
+            node.done.set()
             return node
+        # A daemon, because a body that never ends must not outlive an interrupt.
+        arguments = (node, self._slots.ask())
+        threading.Thread(target=self._work, args=arguments, name=call.name, daemon=True).start()
+        return node
+
+    def _look(self, call: Call[Any], depth: int) -> tuple[Any] | None:
+        """The result of a call that is ready, and whose needs are."""
+        if self._ready is None or self.is_stopped or depth == _DEEPEST:
+            return None
+        nodes = [self._start(as_call(one), depth + 1) for one in call.target.needs]
+        if not all(node.done.is_set() and node.error is None for node in nodes):
+            return None
+        return self._ready(call, [node.result for node in nodes])
 
     def _work(self, node: _Node, turn: threading.Event) -> None:
         turn.wait()

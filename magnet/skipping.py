@@ -140,15 +140,18 @@ class Skipper:
         )
         return Look(call, tree, needs, _digest(repr(parts)), why or self._stale)
 
-    def find(self, look: Look, inspect: returned.Inspect) -> Hit | str:
-        """The success of a call with this key, or why none can be had again; that is empty where there was none."""
+    def find(self, look: Look, inspect: returned.Inspect | None) -> Hit | str:
+        """The success of a call with this key, or why none can be had again; that is empty where there was none.
+
+        Without `inspect`, no success is found that returned an image.
+        """
         record = None if look.unknown else self._records.find(look.name, look.key)
-        if record is None:
+        if record is None or (inspect is None and returned.has_image(record.value)):
             return look.unknown
         if why := self._why_not_the_same(record):
             return why
         try:
-            kept = returned.read(record.value, self._root, inspect)
+            kept = returned.read(record.value, self._root, inspect or (lambda _: None))
             log = self._store.get(record.log) if record.log else b""
         except (returned.NotKept, Lost) as error:
             return f"{error} is not there any more" if isinstance(error, returned.NotKept) else str(error)
