@@ -9,14 +9,12 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-import click
-
-import magnet
-from magnet import buildfile, parameters
-from magnet.backends import BACKENDS, check_name, choose
+from magnet import buildfile
+from magnet.backends import check_name, choose
 from magnet.buildfile import Buildfile, Call
-from magnet.errors import ContainerFailed, EngineError, MagnetError, UsageError
-from magnet.values import frozen, replace
+from magnet.errors import ContainerFailed, EngineError, Finished, MagnetError, UsageError
+from magnet.settings import NAMES, Settings, read_plain
+from magnet.values import replace
 
 if TYPE_CHECKING:
     from magnet.progress.display import Display
@@ -29,68 +27,6 @@ ABANDON_AFTER = 3.0
 """Seconds that the bodies of interrupted targets have to end, after their children have ended."""
 
 
-@frozen
-class Settings:
-    """The options of the command line, which hold for the whole run."""
-
-    file: Path | None
-    directory: Path | None
-    backend: str | None
-    jobs: int
-    keep_going: bool
-    dry_run: bool
-    list_targets: bool
-    force: bool
-    explain: bool
-    files: bool
-    as_json: bool
-    progress: str
-    words: tuple[str, ...]
-
-
-def make_command() -> click.Command:
-    """The `magnet` command: its own options; the words after them are targets with theirs."""
-    options: list[click.Parameter] = [
-        click.Option(["-f", "--file"], type=click.Path(path_type=Path), help="Use this magnetfile."),
-        click.Option(["-C", "--directory"], type=click.Path(path_type=Path), help="Change to this directory first."),
-        click.Option(["--backend"], metavar="|".join(BACKENDS), help="Use this engine, and no other."),
-        click.Option(
-            ["-j", "--jobs"],
-            type=click.IntRange(min=1),
-            metavar="N",
-            default=os.cpu_count() or 1,
-            help="Run up to N targets at once.  [default: the number of CPUs]",
-        ),
-        click.Option(["-k", "--keep-going"], is_flag=True, help="After a failure, run what does not need it."),
-        click.Option(["-n", "--dry-run"], is_flag=True, help="Print the commands, run none."),
-        click.Option(["-l", "--list", "list_targets"], is_flag=True, help="List the targets."),
-        click.Option(["--force"], is_flag=True, help="Build what is done already, too."),
-        click.Option(["--explain"], is_flag=True, help="Tell which builds are to be done, and why; build nothing."),
-        click.Option(["--files"], is_flag=True, help="List the files of each build's context; build nothing."),
-        click.Option(["--json", "as_json"], is_flag=True, help="Print --explain and --files as JSON."),
-        click.Option(
-            ["--progress"],
-            type=click.Choice(["auto", "tty", "plain"]),
-            default="auto",
-            help="How to show progress.  [default: auto]",
-        ),
-        click.Option(["--version"], is_flag=True, help="Show the version."),
-        click.Argument(["words"], nargs=-1, metavar="[TARGET [OPTIONS] [ARGUMENTS]]..."),
-    ]
-    return click.Command(
-        "magnet",
-        params=options,
-        help=magnet.__doc__,
-        epilog="`magnet TARGET --help` shows a target's own options. MAGNET_BACKEND and `backend` in [tool.magnet] of "
-        "pyproject.toml choose the engine as --backend does; else it is the first of these that is usable.",
-        context_settings={
-            "allow_interspersed_args": False,
-            "help_option_names": ["-h", "--help"],
-            "max_content_width": 100,
-        },
-    )
-
-
 def main(words: Sequence[str], environ: Mapping[str, str]) -> int:
     """Do what the words say, report what went wrong, and return the exit code."""
     sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
@@ -99,7 +35,7 @@ def main(words: Sequence[str], environ: Mapping[str, str]) -> int:
     except MagnetError as error:
         report(error, sys.stderr)
         return error.exit_code
-    except click.exceptions.Exit as done:
+    except Finished as done:
         return done.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -122,16 +58,12 @@ def report(error: MagnetError, out: TextIO, where: str = "") -> None:
 
 
 def _parse(words: Sequence[str]) -> Settings:
-    command = make_command()
-    try:
-        with command.make_context("magnet", list(words)) as context:
-            values = dict(context.params)
-    except click.UsageError as error:
-        raise parameters.usage_error(error) from error
-    if values.pop("version"):
-        print(f"magnet {magnet.__version__}")
-        raise click.exceptions.Exit(0)
-    return Settings(**values)
+    plain = read_plain(words)
+    if plain is not None:
+        return plain
+    from magnet import commandline
+
+    return commandline.read(words)
 
 
 def _run(settings: Settings, environ: Mapping[str, str]) -> int:
@@ -146,12 +78,21 @@ def _run(settings: Settings, environ: Mapping[str, str]) -> int:
     if settings.list_targets:
         _list(loaded)
         return 0
-    own = [name for option in make_command().params for name in option.opts if name.startswith("-")]
-    calls = parameters.parse_calls(settings.words, _finder(loaded), own)
+    calls = _calls(settings.words, loaded)
     if not calls and loaded.default is None:
         _list(loaded)
         return 0
     return _execute(_labelled(calls or [loaded.default()]), loaded, settings, environ)  # type: ignore[misc]
+
+
+def _calls(words: Sequence[str], loaded: Buildfile) -> list[Call[Any]]:
+    """The calls that the words name; where they are but names of targets without parameters, click is not needed."""
+    named = [loaded.names.get(word) for word in words]
+    if all(target is not None and target.takes_nothing for target in named):
+        return [target() for target in named if target is not None]
+    from magnet import parameters
+
+    return parameters.parse_calls(words, _finder(loaded), NAMES)
 
 
 def _command(settings: Settings, environ: Mapping[str, str]) -> int:
@@ -282,7 +223,7 @@ def _execute(calls: list[Call[Any]], loaded: Buildfile, settings: Settings, envi
     run = Run(
         session,
         loaded.path,
-        jobs=1 if dry_run else settings.jobs,
+        jobs=1 if dry_run else settings.jobs or os.cpu_count() or 1,
         keep_going=settings.keep_going,
         variables=loaded.variables,
         loaded=loaded.loaded,

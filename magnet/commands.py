@@ -16,7 +16,7 @@ from magnet.backends import check_name, choose
 from magnet.backends.base import Backend
 from magnet.backends.containers import human_size
 from magnet.cache import KEPT, REPOSITORY
-from magnet.errors import UsageError, did_you_mean
+from magnet.errors import Finished, UsageError, did_you_mean
 from magnet.keys import Keeper, StoredKey
 from magnet.values import frozen
 from magnet.workspace import BUILD_DIRECTORY, RemoveContainers, Workspace
@@ -118,6 +118,8 @@ def run(words: Sequence[str], given: Given) -> int:
             group.invoke(context)
     except click.UsageError as error:
         raise parameters.usage_error(error) from error
+    except click.exceptions.Exit as done:
+        raise Finished(done.exit_code) from done
     return 0
 
 

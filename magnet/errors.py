@@ -66,6 +66,14 @@ class Canceled(MagnetError):
         super().__init__("interrupted")
 
 
+class Finished(Exception):
+    """The command line has been answered, as by its help: there is nothing to run."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(exit_code)
+        self.exit_code = exit_code
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     """A hint that names the known words nearest to `name`, or None where none is near."""
     from difflib import get_close_matches  # costs 5 ms, and only a mistake needs it

@@ -25,7 +25,7 @@ import click
 
 from magnet.backends.options import OptionSpec
 from magnet.buildfile import Call, Target
-from magnet.errors import MagnetfileError, UsageError
+from magnet.errors import Finished, MagnetfileError, UsageError
 from magnet.values import frozen
 
 
@@ -70,7 +70,7 @@ def parse_calls(words: Sequence[str], find: Any, outer: Collection[str] = ()) ->
 
     `find` gives the target of a name; `outer` are options that stand before all targets. What is left when a target
     has its arguments begins the next one; a target with `*names` takes all there is. Raises UsageError for a word that
-    does not fit, and click's Exit after `--help`.
+    does not fit, and Finished after `--help`.
     """
     calls = []
     rest = list(words)
@@ -78,7 +78,10 @@ def parse_calls(words: Sequence[str], find: Any, outer: Collection[str] = ()) ->
         target: Target[..., Any] = find(rest[0])
         command = make_command(target)
         own, rest = _split(rest[1:], command)
-        calls.append(_call(target, command, own, outer))
+        try:
+            calls.append(_call(target, command, own, outer))
+        except click.exceptions.Exit as done:
+            raise Finished(done.exit_code) from done
     return calls
 
 

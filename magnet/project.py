@@ -1,13 +1,15 @@
 """Which project this is: its root, its name, its version, and its settings in pyproject.toml."""
 
+import os
 import re
-import tomllib
+from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from magnet.errors import UsageError, did_you_mean
 from magnet.model import Command, Project
-from magnet.process import ask
+from magnet.process import asking
 from magnet.values import frozen
 
 UNVERSIONED = "v0.0.0-unversioned"
@@ -28,9 +30,15 @@ def read_settings(root: Path) -> Settings:
     """The settings in `root`'s pyproject.toml; there need not be one."""
     path = root / "pyproject.toml"
     try:
-        tools: Any = tomllib.loads(path.read_text("utf-8")).get("tool", {})
+        content = path.read_bytes()
     except FileNotFoundError:
         return Settings()
+    if b"magnet" not in content:
+        return Settings()
+    import tomllib  # costs 2 ms, and many projects have no settings
+
+    try:
+        tools: Any = tomllib.loads(content.decode()).get("tool", {})
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path.name} cannot be read: {error}") from error
     table = tools.get("magnet", {}) if isinstance(tools, dict) else None
@@ -53,16 +61,29 @@ def describe(root: Path, name: str | None) -> Project:
     It is called `name`; else after its git remote and the path inside the repository; else, in a repository
     without a remote, after that path; else after its directory.
     """
-    prefix = (_git(root, "rev-parse", "--show-prefix") or "").strip("/")
-    remote = _remote_path(_git(root, "config", "--get", "remote.origin.url") or "")
-    version = _git(root, "describe", "--tags", "--dirty", "--always") or UNVERSIONED
-    found = "/".join(filter(None, (remote, prefix)))
-    return Project(root=root, name=_safe_path(name or found) or root.name or "root", version=version)
+    prefix, url, version = _ask_git(root, _QUESTIONS) if _may_have_repository(root) else ("", "", "")
+    found = "/".join(filter(None, (_remote_path(url), prefix.strip("/"))))
+    return Project(root=root, name=_safe_path(name or found) or root.name or "root", version=version or UNVERSIONED)
 
 
-def _git(root: Path, *arguments: str) -> str | None:
-    answer = ask(Command(("git", *arguments)), cwd=root)
-    return answer.stdout.decode(errors="replace").strip() or None if answer.returncode == 0 else None
+_QUESTIONS = (
+    ("rev-parse", "--show-prefix"),
+    ("config", "--get", "remote.origin.url"),
+    ("describe", "--tags", "--dirty", "--always"),
+)
+
+
+def _may_have_repository(root: Path) -> bool:
+    """Whether git would find a repository; if it would not, it need not be asked."""
+    return "GIT_DIR" in os.environ or any((directory / ".git").exists() for directory in (root, *root.parents))
+
+
+def _ask_git(root: Path, questions: Iterable[tuple[str, ...]]) -> list[str]:
+    """The answers to questions that are asked at the same time; "" where git has none."""
+    with ExitStack() as stack:
+        asked = [stack.enter_context(asking(Command(("git", *words)), cwd=root)) for words in questions]
+        answers = [answer() for answer in asked]
+    return [one.stdout.decode(errors="replace").strip() if one.returncode == 0 else "" for one in answers]
 
 
 def _remote_path(url: str) -> str:

@@ -4,12 +4,13 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from magnet import MagnetError, buildfile
+from magnet import MagnetError, buildfile, target
 from magnet.buildfile import RESERVED, Buildfile, Call, Target, as_call
 from magnet.envs import Variable
 from magnet.errors import MagnetfileError, UsageError
@@ -432,8 +433,41 @@ def test_a_call_is_one_with_those_of_the_same_arguments_and_shows_the_others(
 
 
 def test_a_call_gives_the_function_its_arguments() -> None:
-    bound = WORK("a", "b", n=2).bound()
-    assert (bound.args, bound.kwargs) == (("a", "b"), {"n": 2, "tags": ("x",)})
+    @target
+    def work(t: str, *words: str, n: int = 1, tags: tuple[str, ...] = ("x",)) -> object:
+        return t, words, n, tags
+
+    assert work("a", "b", n=2).run("t") == ("t", ("a", "b"), 2, ("x",))
+    assert work().run("t") == ("t", (), 1, ("x",))
+
+
+def test_a_target_without_parameters_is_called_with_t_alone() -> None:
+    @target
+    def plain(t: str) -> str:
+        return t
+
+    assert plain.takes_nothing
+    assert plain().run("t") == "t"
+    with pytest.raises(MagnetfileError, match="target `plain`: too many positional arguments"):
+        plain("x")  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda t, n: None,
+        lambda t, n=1: None,
+        lambda t, *n: None,
+        lambda t, *, n=1: None,
+        lambda t, **n: None,
+        wraps(lambda t, n: None)(lambda t: None),
+        partial(lambda n, t, m: None, 1),
+    ],
+)
+def test_a_target_takes_something_that_has_parameters_of_any_kind(function: Any) -> None:
+    made: Target[..., None] = Target(function, "work")
+    assert not made.takes_nothing
+    assert made.signature.parameters
 
 
 def test_a_target_without_arguments_is_a_call_of_it(load: Load) -> None:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +16,7 @@ from hypothesis import strategies as st
 from magnet import Parameter, T, target
 from magnet.backends.options import OptionSpec
 from magnet.buildfile import Call, Target
-from magnet.errors import MagnetfileError, UsageError, did_you_mean
+from magnet.errors import Finished, MagnetfileError, UsageError, did_you_mean
 from magnet.parameters import EngineOptions, parse_calls
 
 
@@ -292,7 +291,7 @@ def test_a_mistake_with_a_known_remedy_is_told_it(line: str, message: str, hint:
 
 
 def test_the_help_of_a_target_names_all_that_it_takes(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(click.exceptions.Exit) as caught:
+    with pytest.raises(Finished) as caught:
         parse("greet --help")
     assert caught.value.exit_code == 0
     assert capsys.readouterr().out == (
@@ -318,7 +317,7 @@ def test_the_help_of_a_target_has_that_of_its_arguments(capsys: pytest.CaptureFi
     @target
     def ask(t: T, name: Annotated[str, "whom to ask"]) -> None: ...
 
-    with pytest.raises(click.exceptions.Exit):
+    with pytest.raises(Finished):
         parse("--help", ask)
     assert "whom to ask" in capsys.readouterr().out
 

@@ -203,6 +203,7 @@ def test_the_name_in_the_settings_wins_and_stays_below_the_cache(tmp_path: Path,
         ("[tool.magnet]\n", Settings()),
         ("[tool.magnet]\nname = 'shop'\n", Settings(name="shop")),
         ("[tool.magnet]\nname = 'shop'\nbackend = 'podman'\n", Settings(backend="podman", name="shop")),
+        ("[tool.other", Settings()),
     ],
 )
 def test_settings_are_read_from_pyproject_where_there_is_one(
@@ -222,8 +223,8 @@ def test_settings_are_read_from_pyproject_where_there_is_one(
             None,
         ),
         (
-            b"name = '\xff'\n",
-            "pyproject.toml cannot be read: 'utf-8' codec can't decode byte 0xff in position 8: invalid start byte",
+            b"magnet = '\xff'\n",
+            "pyproject.toml cannot be read: 'utf-8' codec can't decode byte 0xff in position 10: invalid start byte",
             None,
         ),
         (
@@ -250,7 +251,7 @@ def test_settings_that_are_not_usable_are_an_error_that_names_them(
     assert (caught.value.message, caught.value.hint, caught.value.detail) == (message, hint, ())
 
 
-@pytest.mark.parametrize("text", ["tool = 'x'", "[tool]\nmagnet = 'podman'", "[[tool.magnet]]\nname = 'x'"])
+@pytest.mark.parametrize("text", ["tool = 'magnet'", "[tool]\nmagnet = 'podman'", "[[tool.magnet]]\nname = 'x'"])
 def test_settings_that_are_no_table_are_an_error(tmp_path: Path, text: str) -> None:
     (tmp_path / "pyproject.toml").write_text(text)
     with pytest.raises(UsageError, match=r"^pyproject\.toml"):
