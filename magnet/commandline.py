@@ -38,8 +38,8 @@ def make_command() -> click.Command:
         ],
         help=magnet.__doc__,
         epilog="`magnet TARGET --help` shows a target's own options, `magnet cache --help` how to see and free what is "
-        "kept of builds. MAGNET_BACKEND and `backend` in [tool.magnet] of pyproject.toml choose the engine as --backend "
-        "does; else it is the first of these that is usable.",
+        "kept of builds. MAGNET_BACKEND and `backend` in [tool.magnet] of pyproject.toml choose the engine as "
+        "--backend does; else it is the first of these that is usable.",
         context_settings={
             "allow_interspersed_args": False,
             "help_option_names": ["-h", "--help"],

@@ -6,9 +6,9 @@ in its place, when it has ended.
 """
 
 import os
+import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
@@ -29,7 +29,7 @@ def make_log_directory(build_directory: Path, now: int) -> Path:
     """Make the directory of a run's logs, named by the time in UTC, and let `latest` lead to it."""
     logs = build_directory / "logs"
     logs.mkdir(exist_ok=True)
-    stamp = datetime.fromtimestamp(now // 10**9, UTC).strftime("%Y%m%d%H%M%S")
+    stamp = time.strftime("%Y%m%d%H%M%S", time.gmtime(now // 10**9))
     directory = _make_free(lambda number: logs / (stamp if number == 1 else f"{stamp}-{number}"))
     link = logs / f".{LATEST}-{directory.name}"
     link.symlink_to(directory.name)
@@ -54,7 +54,7 @@ def timestamp(nanoseconds: int) -> str:
     '2020-07-23 04:26:30.730309484 +0000 UTC'
     """
     whole, part = divmod(nanoseconds, 10**9)
-    return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%d %H:%M:%S}.{part:09d} +0000 UTC"
+    return f"{time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(whole))}.{part:09d} +0000 UTC"
 
 
 class LogFiles:
@@ -76,16 +76,19 @@ class LogFiles:
 
     def update(self, status: SolveStatus) -> None:
         """Write what is new."""
+        ended = {vertex.digest: vertex for vertex in status.vertexes if vertex.completed is not None}
         for vertex in status.vertexes:
             if vertex.digest not in self._files and vertex.completed is None:
-                self._files[vertex.digest] = self._open(vertex)
+                if vertex.digest in ended and not status.logs:
+                    self._write(ended.pop(vertex.digest))
+                else:
+                    self._files[vertex.digest] = self._open(vertex)
         for log in status.logs:
             # A body that does not heed an interrupt may still print when its log is closed.
             if file := self._files.get(log.vertex):
                 file.write(log.data)
-        for vertex in status.vertexes:
-            if vertex.completed is not None:
-                self._close(self._files.pop(vertex.digest), vertex)
+        for vertex in ended.values():
+            self._close(self._files.pop(vertex.digest), vertex)
 
     def refresh(self) -> None:
         """Let readers of the files see what is written."""
@@ -98,11 +101,24 @@ class LogFiles:
             file.close()
 
     def _open(self, vertex: Vertex) -> BinaryIO:
-        name = file_name(vertex.name)
-        path = _make_free(lambda number: self._directory / (name if number == 1 else f"{name}-{number}"), Path.touch)
-        file = path.open("r+b")
+        file = self._make(vertex)
         file.write(_header(vertex))
         return file
+
+    def _write(self, vertex: Vertex) -> None:
+        """Write the log of a vertex that began and ended at once, without a body."""
+        log = self._restored.pop(vertex.digest, b"")
+        with self._make(vertex) as file:
+            file.write(_header(vertex) + log + b"\n" * (not log.endswith(b"\n") and bool(log)) + _trailer(vertex))
+
+    def _make(self, vertex: Vertex) -> BinaryIO:
+        name = file_name(vertex.name)
+        number = 1
+        while True:
+            path = os.path.join(self._directory, name if number == 1 else f"{name}-{number}")
+            with suppress(FileExistsError):
+                return os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o666), "r+b")
+            number += 1
 
     def _close(self, file: BinaryIO, vertex: Vertex) -> None:
         with file:
@@ -122,12 +138,12 @@ class LogFiles:
             file.write(_header(vertex))
 
 
-def _make_free(path: Callable[[int], Path], make: Callable[..., None] = Path.mkdir) -> Path:
-    """The first of the numbered paths that did not exist, made."""
+def _make_free(path: Callable[[int], Path]) -> Path:
+    """The first of the numbered directories that did not exist, made."""
     number = 1
     while True:
         with suppress(FileExistsError):
-            make(path(number), **({} if make is Path.mkdir else {"exist_ok": False}))
+            path(number).mkdir()
             return path(number)
         number += 1
 

@@ -3,15 +3,10 @@
 The only importer of `sh`, and that late: it costs more to import than a build in which nothing changed.
 """
 
-import fcntl
 import os
 import re
-import selectors
-import shlex
 import signal
-import subprocess
 import sys
-import termios
 import threading
 import time
 from collections import deque
@@ -19,12 +14,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from magnet.errors import Canceled, CommandFailed
 from magnet.model import Command
 from magnet.procfs import Process, end
 from magnet.values import frozen
+
+if TYPE_CHECKING:
+    import subprocess
 
 Write = Callable[[int, bytes], None]
 """Takes a stream (1 stdout, 2 stderr) and what came on it: whole lines, or a piece of a very long one."""
@@ -69,17 +67,21 @@ def ending(returncode: int) -> str:
 
 def render(command: Command) -> str:
     """The command as one can paste it into a shell, after the variables it sets, as the log shows it."""
-    line = f"Exec:  {shlex.join(command.argv)}"
+    from shlex import join, quote
+
+    line = f"Exec:  {join(command.argv)}"
     if not command.env:
         return line
-    variables = " ".join(f"{name}={shlex.quote(value)}" for name, value in command.env.items())
+    variables = " ".join(f"{name}={quote(value)}" for name, value in command.env.items())
     return f"Env:  {variables}  {line}"
 
 
 def render_script(command: Command) -> str:
     """The command as a line of a shell script."""
-    variables = [f"{name}={shlex.quote(value)}" for name, value in command.env.items()]
-    return " ".join((*variables, shlex.join(command.argv)))
+    from shlex import join, quote
+
+    variables = [f"{name}={quote(value)}" for name, value in command.env.items()]
+    return " ".join((*variables, join(command.argv)))
 
 
 def ask(command: Command, *, timeout: float = 60, cwd: Path | None = None) -> Completed:
@@ -94,6 +96,8 @@ def ask(command: Command, *, timeout: float = 60, cwd: Path | None = None) -> Co
 @contextmanager
 def asking(command: Command, *, timeout: float = 60, cwd: Path | None = None) -> Iterator[Callable[[], Completed]]:
     """Begin to ask as `ask` does; what is yielded waits for the answer. Unanswered at the end, it is not asked on."""
+    import subprocess  # costs 3 ms, and docker's daemon is asked without
+
     try:
         child = subprocess.Popen(
             command.argv,
@@ -206,6 +210,8 @@ class Children:
             raise Canceled
         environment = {**env, **command.env}
         program = _find(command.argv[0], cwd, environment)
+        import subprocess
+
         try:
             child = subprocess.Popen(command.argv, executable=program, cwd=cwd, env=environment)
         except OSError as error:
@@ -360,7 +366,10 @@ def _input(stdin: int | None) -> Iterator[int]:
 
 def _readable(fd: int) -> int:
     """How many bytes wait in a pipe."""
-    return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
+    from fcntl import ioctl
+    from termios import FIONREAD
+
+    return int.from_bytes(ioctl(fd, FIONREAD, bytes(4)), sys.byteorder)
 
 
 def _read(streams: Mapping[int, int], write: Write, is_alive: Callable[[], bool]) -> None:
@@ -372,9 +381,11 @@ def _read(streams: Mapping[int, int], write: Write, is_alive: Callable[[], bool]
     unread: dict[int, int] = {}  # what the child itself has left in the pipes
     gone_since: float | None = None
     asked = time.monotonic()
-    with selectors.DefaultSelector() as selector:
+    from selectors import EVENT_READ, DefaultSelector
+
+    with DefaultSelector() as selector:
         for fd in streams:
-            selector.register(fd, selectors.EVENT_READ)
+            selector.register(fd, EVENT_READ)
         while selector.get_map():
             ready = selector.select(timeout=_PATIENCE / 5)
             now = time.monotonic()

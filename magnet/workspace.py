@@ -13,7 +13,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from magnet.procfs import Process, end, start_time
-from magnet.staging import unstage
 
 BUILD_DIRECTORY = "_build"
 """Where magnet writes in a project: logs, caches, the directories of runs. It is never in a context."""
@@ -85,7 +84,7 @@ class Workspace:
         try:
             yield directory
         finally:
-            unstage(directory)
+            _unstage(directory)
 
     def number(self) -> str:
         """A number that this run has not used yet."""
@@ -157,14 +156,20 @@ def _remove(directory: Path) -> None:
     """Remove the directory of a run; under a hidden name, as its lock goes first."""
     hidden = directory.with_name(f".{directory.name}")
     directory.rename(hidden)
-    unstage(hidden)
+    _unstage(hidden)
 
 
 def _remove_stale(hidden: Path) -> None:
     """Remove a directory that was not made, or removed, to its end, unless that still goes on."""
     with suppress(FileNotFoundError):
         if time.time() - hidden.stat().st_mtime > _STALE:
-            unstage(hidden)
+            _unstage(hidden)
+
+
+def _unstage(directory: Path) -> None:
+    from magnet.staging import unstage  # costs 15 ms, and a build that is found done has nothing to remove
+
+    unstage(directory)
 
 
 def _noted(note: str) -> Process:

@@ -1,6 +1,5 @@
 """The parts of a request that docker, podman and buildah spell alike."""
 
-import csv
 import io
 from collections.abc import Iterable
 
@@ -62,6 +61,8 @@ def mount_value(mount: Mount, *more: str) -> str:
     fields = ["type=bind", f"source={mount.source}", f"target={mount.target}"]
     fields += ["readonly"] if mount.readonly else []
     fields += filter(None, more)
+    import csv
+
     line = io.StringIO()
     csv.writer(line, lineterminator="\r\n").writerow(fields)
     return line.getvalue().removesuffix("\r\n")

@@ -1,10 +1,18 @@
 """Displays: something that follows a run and draws it. A display is used from one thread."""
 
+import os
 from collections.abc import Container
-from typing import Protocol, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 from magnet.events import Clock, Sink, SolveStatus, Vertex, VertexLog
 from magnet.progress.trace import Trace, board, failure, lines, seconds, summary
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.live import Live
+
+FIRST_BOARD = 200_000_000
+"""Nanoseconds that a run goes on before a board is drawn."""
 
 PLAIN_WIDTH = 80
 """The width of the summary where there is no terminal to measure."""
@@ -83,18 +91,16 @@ class Plain:
 
 
 class Tty:
-    """A live board on a terminal, which folds into the summary at the end."""
+    """A live board on a terminal, which folds into the summary at the end.
+
+    What ends at once is summed up without a board: rich costs as much to import as a short build takes.
+    """
 
     def __init__(self, out: TextIO, clock: Clock) -> None:
-        # Only where there is a terminal to draw on: rich costs as much to import as a short build takes.
-        from rich.console import Console
-        from rich.live import Live
-
         self._out = out
         self._clock = clock
         self._trace = Trace()
-        self._console = Console(file=out, highlight=False, markup=False, emoji=False, soft_wrap=False)
-        self._live_type = Live
+        self._console: Console | None = None
         self._live: Live | None = None
         self._suspended: set[str] = set()
         self._seen: set[str] = set()
@@ -105,13 +111,18 @@ class Tty:
 
     def refresh(self) -> None:
         """Draw the board in place of the last one."""
-        if self._suspended or not self._trace.vertexes:
+        begun = min((vertex.started or 0 for vertex in self._trace.vertexes.values()), default=self._clock())
+        if self._suspended or self._clock() - begun < FIRST_BOARD:
             return
-        if self._live is None:
-            self._live = self._live_type(console=self._console, auto_refresh=False, transient=True)
-            self._live.start()
+        from rich.console import Console
+        from rich.live import Live
         from rich.text import Text
 
+        if self._console is None:
+            self._console = Console(file=self._out, highlight=False, markup=False, emoji=False, soft_wrap=False)
+        if self._live is None:
+            self._live = Live(console=self._console, auto_refresh=False, transient=True)
+            self._live.start()
         rows = board(self._trace, self._clock(), self._console.width, self._console.height - 1)
         self._live.update(Text("\n".join(rows), no_wrap=True, overflow="ellipsis"), refresh=True)
 
@@ -128,7 +139,8 @@ class Tty:
     def done(self) -> None:
         """Put the summary in place of the board."""
         self._stop()
-        print_end(self._trace, self._seen, self._out, self._clock(), self._console.width)
+        width = self._console.width if self._console else _columns(self._out)
+        print_end(self._trace, self._seen, self._out, self._clock(), width)
 
     def _stop(self) -> None:
         if self._live is not None:
@@ -165,6 +177,17 @@ class DryRun:
 
     def done(self) -> None:
         """Nothing: a script has no summary."""
+
+
+def _columns(out: TextIO) -> int:
+    """How wide a terminal is, as rich and other programs find it."""
+    given = os.environ.get("COLUMNS", "")
+    if given.isdecimal() and int(given) > 0:
+        return int(given)
+    try:
+        return os.get_terminal_size(out.fileno()).columns or PLAIN_WIDTH
+    except OSError:
+        return PLAIN_WIDTH
 
 
 def print_end(trace: Trace, seen: Container[str], out: TextIO, now: int, width: int) -> None:

@@ -365,6 +365,17 @@ def test_a_board_is_drawn_in_place_of_the_last_and_becomes_the_summary(terminal:
     assert terminal.getvalue().rindex("\x1b[?25h") > terminal.getvalue().rindex("\x1b[?25l")
 
 
+def test_what_ends_at_once_is_summed_up_without_a_board(terminal: Terminal) -> None:
+    tty = Tty(terminal, lambda: at(0.19))
+    for status in (begin("1", "app"), end("1", "app", 0, 0.19)):
+        tty.update(status)
+        tty.refresh()
+    tty.done()
+    assert terminal.getvalue() == "".join(
+        f"{line}\n" for line in ["[+] Building 0.2s (1/1) FINISHED", " => app                             0.2s"]
+    )
+
+
 def test_a_board_is_never_wider_or_higher_than_its_terminal(terminal: Terminal) -> None:
     tty = Tty(terminal, lambda: at(1))
     for digest in "abc":
