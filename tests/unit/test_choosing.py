@@ -566,3 +566,45 @@ def test_a_dry_run_runs_nothing(install: Install, shell: Shell) -> None:
         assert build(name, dry) == Image("", ("app",))
     assert [command.argv[0] for command in printed] == list(ENGINES)
     assert calls(shell.cwd) == []
+
+
+# Several images at once
+
+
+def inspected(number: int) -> str:
+    return json.dumps({"Id": f"{number:064x}", "Os": "linux", "Architecture": "amd64"})
+
+
+def asked(shell: Shell, *names: str) -> Mapping[str, Image | None]:
+    with PODMAN.asking(names, shell) as answers:
+        return answers()
+
+
+MISSING = "Error: inspecting object: b: image not known"
+
+
+def test_podman_is_asked_once_for_several_images(install: Install, shell: Shell, tmp_path: Path) -> None:
+    also = "error inspecting object: d: image not known"
+    script = f"echo '[{inspected(1)},{inspected(2)}]'; echo '{also}' >&2; echo '{MISSING}' >&2; exit 125"
+    install("podman", script)
+    one, two = (Image(f"sha256:{number:064x}") for number in (1, 2))
+    assert asked(shell, "a", "b", "c", "d", "a") == {"a": one, "b": None, "c": two, "d": None}
+    assert (tmp_path / "calls").read_text() == "image inspect a b c d\n"
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        (f"echo '[]'; echo '{MISSING}' >&2; echo no space >&2; exit 125", "podman 4.3.1 cannot inspect `a`"),
+        (f"echo '[{inspected(1)}]'; exit 125", "podman 4.3.1 cannot inspect `a`"),
+        (f"echo '[{inspected(1)}]'", "podman 4.3.1 cannot inspect `a`"),
+        ("echo garbage", "podman 4.3.1 gave an answer that magnet does not understand"),
+        ("echo '[{}, {}]'", "podman 4.3.1 gave an answer that magnet does not understand"),
+    ],
+    ids=["one is not told", "a failure without a reason", "too few", "no JSON", "no images"],
+)
+def test_images_are_told_apart_or_not_at_all(script: str, expected: str, install: Install, shell: Shell) -> None:
+    install("podman", script)
+    with pytest.raises(EngineError) as caught:
+        asked(shell, "a", "b")
+    assert caught.value.message == expected
