@@ -51,8 +51,11 @@ class Run:
         self.session = session
         self.magnetfile = magnetfile
         self.failures: list[Failure] = []
-        ready = None if session.dry_run or session.force else self.ready
-        self.scheduler = Scheduler(self.work, jobs=jobs, keep_going=keep_going, ready=ready)
+        self.scheduler = (
+            Scheduler(self.work, jobs=jobs, keep_going=keep_going)
+            if session.dry_run or session.force
+            else Scheduler(self.work, jobs=jobs, keep_going=keep_going, ready=self.ready, expect=self.expect)
+        )
         self._open: dict[str, Vertex] = {}
         self._variables = variables
         self._loaded = loaded
@@ -60,6 +63,11 @@ class Run:
         self._results: dict[str, str | None] = {}
         self._known_skipper: Skipper | None = None
         self._lock = threading.Lock()
+
+    def expect(self, calls: list[Call[Any]]) -> None:
+        """Prepare for a look at many calls that can be skipped."""
+        if calls:
+            self._skipper.expect(calls)
 
     def ready(self, call: Call[Any], values: list[Any]) -> tuple[Any] | None:
         """What a call returns of which nothing changed, and whose outputs are in place."""

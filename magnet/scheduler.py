@@ -18,6 +18,11 @@ Ready = Callable[[Call[Any], list[Any]], "tuple[Any] | None"]
 It is asked of calls with inputs or outputs, at most once for equal calls, in the thread of whoever wants them.
 """
 
+Expect = Callable[[list[Call[Any]]], None]
+"""Is told of many calls before `ready` is asked of them."""
+
+_MANY = 8
+
 _DEEPEST = 50
 """So many calls that need one another are looked at in one thread; Python's stack has an end."""
 
@@ -75,8 +80,17 @@ class Scheduler:
     failed call is left out. What is `ready` costs no thread.
     """
 
-    def __init__(self, body: Body, *, jobs: int, keep_going: bool = False, ready: Ready | None = None) -> None:
+    def __init__(
+        self,
+        body: Body,
+        *,
+        jobs: int,
+        keep_going: bool = False,
+        ready: Ready | None = None,
+        expect: Expect | None = None,
+    ) -> None:
         self._body = body
+        self._expect = expect
         self._ready = ready
         self._slots = _Slots(jobs)
         self._keep_going = keep_going
@@ -86,7 +100,7 @@ class Scheduler:
 
     def run(self, calls: Iterable[Call[Any]]) -> bool:
         """Run the calls and all that they need, and return whether every one of them succeeded."""
-        nodes = [self._start(call) for call in calls]
+        nodes = self._start_all(list(calls))
         for node in nodes:
             # With a time limit, for a wait without one cannot be interrupted on every platform.
             while not node.done.wait(1):
@@ -105,7 +119,7 @@ class Scheduler:
                 self._refuse_cycle(waiting, call)
             waiting.waits_for = {call.key for call in calls}
             waiting.needed |= {call.key: call.name for call in calls}
-        nodes = [self._start(call) for call in calls]
+        nodes = self._start_all(calls)
         self._slots.give_back()
         try:
             for node in nodes:
@@ -133,6 +147,11 @@ class Scheduler:
     def stop(self) -> None:
         """Start nothing from now on."""
         self._stopped.set()
+
+    def _start_all(self, calls: list[Call[Any]]) -> list[_Node]:
+        if self._expect and len(calls) >= _MANY:
+            self._expect([call for call in calls if call.target.is_skippable])
+        return [self._start(call) for call in calls]
 
     def _start(self, call: Call[Any], depth: int = 0) -> _Node:
         with self._lock:

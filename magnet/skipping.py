@@ -121,6 +121,7 @@ class Skipper:
     def __init__(self, session: "Session", code: Code) -> None:
         self._session = session
         self._root = Path(os.path.realpath(session.project.root))
+        self._never = self._root / BUILD_DIRECTORY
         self._cache = session.workspace.cache
         self._index = session.index()
         self._loaded = code.loaded
@@ -128,7 +129,14 @@ class Skipper:
         self._records = open_records(self._cache)
         self._code, self._stale = self._read_code([code.magnetfile, *map(Path, _modules())])
         self._variables = {one.name: _digest(one.value) for one in code.variables}
+        self._fetched: dict[tuple[str, str], Record] = {}
         self._common = repr((SCHEMA, os.uname().sysname, os.uname().machine, self._code, self._variables))
+
+    def expect(self, calls: Sequence["Call[Any]"]) -> None:
+        """Fetch at once what is known of many calls, each of which is then looked at."""
+        selections = (one for call in calls for one in (self._taken_by(call), self._made_by(call)) if one.globs)
+        self._index.fetch(selection.name for selection in selections)
+        self._fetched = self._records.fetch()
 
     def look(self, call: "Call[Any]", needs: tuple[Need, ...]) -> Look:
         """Look at the inputs of a call."""
@@ -145,7 +153,11 @@ class Skipper:
 
         Without `inspect`, no success is found that returned an image.
         """
-        record = None if look.unknown else self._records.find(look.name, look.key)
+        name = look.name
+        # A record is taken once: who looks again does so because another magnet may have added one meanwhile.
+        record = (
+            None if look.unknown else self._fetched.pop((name, look.key), None) or self._records.find(name, look.key)
+        )
         if record is None or (inspect is None and returned.has_image(record.value)):
             return look.unknown
         if why := self._why_not_the_same(record):
@@ -240,11 +252,9 @@ class Skipper:
     # Looking
 
     def _inputs(self, call: "Call[Any]") -> "Tree | None":
-        target = call.target
-        if not target.inputs:
+        if not call.target.inputs:
             return None
-        own = tuple(glob for glob in target.outputs if not glob.startswith("!"))
-        selection = Selection(self._root, target.inputs, own, self._root / BUILD_DIRECTORY)
+        selection = self._taken_by(call)
         return self._index.tree(selection.name, selection.walk_all)
 
     def _outputs(self, call: "Call[Any]") -> "Tree | None":
@@ -253,8 +263,12 @@ class Skipper:
         selection = self._made_by(call)
         return self._index.tree(selection.name, selection.walk)
 
+    def _taken_by(self, call: "Call[Any]") -> Selection:
+        own = tuple(glob for glob in call.target.outputs if not glob.startswith("!"))
+        return Selection(self._root, call.target.inputs, own, self._never)
+
     def _made_by(self, call: "Call[Any]") -> Selection:
-        return Selection(self._root, call.target.outputs, never=self._root / BUILD_DIRECTORY)
+        return Selection(self._root, call.target.outputs, never=self._never)
 
     def _check_outputs(self, call: "Call[Any]", outputs: "Tree | None") -> None:
         for glob in self._made_by(call).unmatched(outputs.entries) if outputs else ():
