@@ -170,3 +170,50 @@ def test_on_a_terminal_the_board_ends_as_the_summary(project: Program) -> None:
 def test_on_a_dumb_terminal_lines_are_plain(project: Program) -> None:
     code, said = on_a_terminal(project, "says", "one", TERM="dumb")
     assert (code, "\x1b" in said, "\r\n#1 says\r\n#1 " in said) == (0, False, True)
+
+
+LEAVING = """
+import atexit
+import sys
+import threading
+import time
+from magnet import target
+
+atexit.register(lambda: print("atexit"))
+
+
+def linger():
+    time.sleep(0.3)
+    print("lingered")
+
+
+@target
+def works(t):
+    sys.stdout.write("buffered ")
+
+
+@target
+def lingers(t):
+    threading.Thread(target=linger, daemon=False).start()
+"""
+
+
+@pytest.mark.parametrize(("target", "said"), [("works", "buffered atexit\n"), ("lingers", "lingered\natexit\n")])
+def test_what_a_magnetfile_leaves_to_the_end_is_done(magnet: Program, target: str, said: str) -> None:
+    magnet.write({"magnetfile.py": LEAVING})
+    result = magnet(target)
+    assert (result.code, result.out) == (0, said)
+
+
+def test_a_full_disk_is_noticed_at_the_end(magnet: Program) -> None:
+    magnet.write({"magnetfile.py": LEAVING})
+    with open("/dev/full", "w") as full:
+        process = subprocess.run(
+            [sys.executable, "-m", "magnet", "works"],
+            cwd=magnet.root,
+            env=magnet.env,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=60,
+        )
+    assert (process.returncode, b"Traceback" in process.stderr) == (1, False)
