@@ -3,9 +3,9 @@
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -15,12 +15,14 @@ from magnet.buildfile import Call, Needed, Target
 from magnet.errors import CommandFailed, ContainerFailed, MagnetfileError
 from magnet.events import Clock, SolveStatus, Vertex, VertexLog
 from magnet.model import (
+    MODES,
     PULL_POLICIES,
     RUN_LABEL,
     Command,
     Copy,
     Image,
     ImageListing,
+    Modes,
     Mount,
     Platform,
     Project,
@@ -195,6 +197,7 @@ class T:
         labels: Mapping[str, object] | None = None,
         platform: str | None = None,
         options: Iterable[str] = (),
+        modes: Modes = "keep",
     ) -> Image:
         """Build an image from a Dockerfile.
 
@@ -202,7 +205,8 @@ class T:
         The build sees just the files that the Dockerfile copies and that are not ignored; `context` declares others,
         or takes all with `Whole()`. A build of which nothing has changed is not done again. `stage` is Dockerfile's
         `--target`. `options` are further options of the engine in the spelling that docker and podman share, such
-        as `--network=none`. Raises CommandFailed when the build fails, EngineError when the engine cannot do it.
+        as `--network=none`. `modes="git"` gives files mode 0644, or 0755 where they can be executed, whatever the
+        umask of the checkout was. Raises CommandFailed when the build fails, EngineError when the engine cannot do it.
         """
         # A run that builds nothing does without.
         from magnet.building import Builder
@@ -220,6 +224,7 @@ class T:
             labels=_texts(labels),
             platform=Platform.parse(platform) if platform else None,
             options=parse_options(options, BUILD_OPTIONS),
+            modes=_modes(modes),
         )
         session, backend = self._session, self.backend
         builder = Builder(backend, self._shell, session.workspace, self._call.target.name)
@@ -397,11 +402,18 @@ def _pull(policy: str) -> Pull:
     raise MagnetfileError(f"`{policy}` is not a pull policy", hint=f"known are: {', '.join(PULL_POLICIES)}")
 
 
+def _modes(modes: str) -> Modes:
+    for known in MODES:
+        if modes == known:
+            return known
+    raise MagnetfileError(f"`{modes}` is no choice for `modes`", hint=f"known are: {', '.join(MODES)}")
+
+
 def _table(images: Iterable[ImageListing]) -> list[str]:
     """The rows as docker prints them."""
     rows = [("REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE")]
     for image in images:
-        created = datetime.fromtimestamp(image.created, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        created = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(image.created))
         rows.append((image.repository, image.tag, image.id.removeprefix("sha256:")[:12], created, image.size))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["   ".join(map(str.ljust, row, widths)).rstrip() for row in rows]

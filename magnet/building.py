@@ -8,7 +8,15 @@ from magnet.cache import BuildCache, BuildName, Hit, last_references, reference
 from magnet.index import FileIndex
 from magnet.key import cache_key, not_skippable
 from magnet.model import Image
-from magnet.preparation import Prepared, Recipe, dockerfile_of, is_still_so, prepare, request
+from magnet.preparation import (
+    Prepared,
+    Recipe,
+    defeats_layer_cache,
+    dockerfile_of,
+    is_still_so,
+    prepare,
+    request,
+)
 from magnet.process import Shell
 from magnet.values import frozen, replace
 from magnet.workspace import Workspace
@@ -76,8 +84,7 @@ class Builder:
     def _by_engine(self, prepared: Prepared) -> Image:
         with self.workspace.scratch() as scratch:
             asked = request(prepared, self.backend, scratch, dry_run=False)
-            if self.backend.engine.builder == "buildah" and prepared.described.mounts_context:
-                # Podman and buildah take a step from their layer cache though what is mounted into it has changed.
+            if defeats_layer_cache(prepared, self.backend):
                 asked = replace(asked, no_cache=True)
             return self.backend.build(asked, self.shell)
 

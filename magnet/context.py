@@ -73,6 +73,11 @@ def selected(directory: Path, include: Sequence[str], exclude: Sequence[str], ne
     return Walked(in_order(entries), tuple(directories))
 
 
+def with_git_modes(walked: Walked) -> Walked:
+    """The same with the modes that git keeps: see `magnet.model.Modes`."""
+    return Walked(tuple(map(_with_git_mode, walked.entries)), walked.directories)
+
+
 def find_ignore_file(directory: Path, dockerfile: Path) -> Path | None:
     """The one ignore file that counts, on every engine, or None.
 
@@ -124,6 +129,13 @@ def cannot_read(path: bytes, error: OSError) -> MagnetError:
 def in_order(entries: Iterable[Entry]) -> tuple[Entry, ...]:
     """The entries by path, so that a directory comes before what is in it."""
     return tuple(sorted(entries, key=attrgetter("path")))
+
+
+def _with_git_mode(entry: Entry) -> Entry:
+    if entry.kind == "link":
+        return entry
+    is_executable = entry.kind == "dir" or entry.mode & 0o111
+    return entry._replace(mode=0o755 if is_executable else 0o644)
 
 
 def _real(path: Path) -> bytes:

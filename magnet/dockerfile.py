@@ -7,7 +7,6 @@ BuildKit then makes of the instructions: https://github.com/moby/buildkit/tree/m
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from e2b_dockerfile_utils import (
@@ -20,7 +19,8 @@ from e2b_dockerfile_utils import (
 
 from magnet.errors import MagnetfileError, did_you_mean
 from magnet.model import EMPTY, Platform
-from magnet.sources import copied, flag, is_remote, mounted, mounts
+from magnet.sources import copied, flag, is_remote, mounted, mounts, source_words
+from magnet.values import frozen
 
 NAMES = ("Dockerfile", "Containerfile")
 """The names of a Dockerfile that nobody had to name, in the order in which they are looked for."""
@@ -34,7 +34,7 @@ _OUR_SYNTAX = re.compile(r"(docker\.io/)?docker/dockerfile([:@].*)?")
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm/v7", "armv6l": "arm/v6", "i686": "386"}
 
 
-@dataclass(frozen=True)
+@frozen
 class Stage:
     """One `FROM` and what follows it.
 
@@ -56,7 +56,7 @@ class Stage:
         return self.name or str(self.index)
 
 
-@dataclass(frozen=True)
+@frozen
 class Described:
     """What of a Dockerfile decides the result of a build, in values of JSON: see `Dockerfile.described`.
 
@@ -70,7 +70,7 @@ class Described:
     mounts_context: bool
 
 
-@dataclass(frozen=True)
+@frozen
 class Dockerfile:
     """A parsed Dockerfile. `arguments` are its `ARG`s before the first `FROM`, `syntax` its `# syntax=` line.
 
@@ -258,6 +258,11 @@ class _Scope(Mapping[str, str]):
                 raise _error(self._dockerfile.path, line, str(error)) from error
         return None if self._met_unknown else text
 
+    def enter_child(self) -> None:
+        """Become the variables of a stage that starts from the one that these are of."""
+        # The ARGs of the parent are known there to BuildKit, and not to podman and buildah.
+        self._values.update(dict.fromkeys(self._values.keys() - self._from_env))
+
     def set_arg(self, name: str, value: str | None) -> None:
         # After an ENV of that name, BuildKit takes the ARG, and podman and buildah the ENV.
         self._values[name] = None if name in self._from_env else value
@@ -290,7 +295,8 @@ class _Reading:
         for name, value in _platform_args(platform or _this_machine()).items():
             self._globals.set_arg(name, build_args.get(name, value))
         for instruction in dockerfile.arguments:
-            self._declare_args(instruction, self._globals)
+            for word in instruction.args:  # each sees those before it, unlike in a stage
+                self._declare_args([word], instruction.start_line, self._globals)
 
     def needed(self, target: Stage) -> tuple[Stage, ...]:
         found: dict[int, Stage] = {}
@@ -341,7 +347,7 @@ class _Reading:
         """The URLs and repositories that one stage adds, whatever is there."""
         for instruction, scope in self._steps(stage):
             if instruction.name == "ADD" and not flag(instruction, "checksum"):
-                for word in instruction.args[:-1]:
+                for word in source_words(instruction):
                     source = scope.expand(word, instruction.start_line) or word
                     if is_remote(source):
                         yield source
@@ -388,7 +394,9 @@ class _Reading:
         parent = self._parent(stage)
         if parent is None:
             return _Scope(self._dockerfile, is_complete=self.base(stage) == SCRATCH)
-        return self._scope_after(parent)
+        scope = self._scope_after(parent)
+        scope.enter_child()
+        return scope
 
     def _scope_after(self, stage: Stage) -> _Scope:
         scope = self._scope_before(stage)
@@ -416,19 +424,26 @@ class _Reading:
 
     def _declare(self, instruction: DockerfileInstruction, scope: _Scope) -> None:
         if instruction.name == "ARG":
-            self._declare_args(instruction, scope)
+            self._declare_args(instruction.args, instruction.start_line, scope)
         elif instruction.name == "ENV":
             _declare_env(instruction, scope)
 
-    def _declare_args(self, instruction: DockerfileInstruction, scope: _Scope) -> None:
-        for word in instruction.args:
-            name, equals, default = word.partition("=")
-            if name in self._build_args:
-                scope.set_arg(name, self._build_args[name])
-            elif equals:
-                scope.set_arg(name, scope.expand(default, instruction.start_line))
-            elif name in self._globals and scope is not self._globals:
-                scope.set_arg(name, self._globals[name])
+    def _declare_args(self, words: Sequence[str], line: int, scope: _Scope) -> None:
+        # As with ENV, no value sees the others of its instruction.
+        values = [self._argument(word, line, scope) for word in words]
+        for name, value in filter(None, values):
+            scope.set_arg(name, value)
+
+    def _argument(self, word: str, line: int, scope: _Scope) -> tuple[str, str | None] | None:
+        """The name and value that a word of ARG gives; None where it gives no value."""
+        name, equals, default = word.partition("=")
+        if name in self._build_args:
+            return name, self._build_args[name]
+        if equals:
+            return name, scope.expand(default, line)
+        if name in self._globals and scope is not self._globals:
+            return name, self._globals[name]
+        return None
 
 
 def _declare_env(instruction: DockerfileInstruction, scope: _Scope) -> None:

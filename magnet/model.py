@@ -21,6 +21,14 @@ Pull = Literal["missing", "newer", "always", "never"]
 """
 PULL_POLICIES: tuple[Pull, ...] = ("missing", "newer", "always", "never")
 
+Modes = Literal["keep", "git"]
+"""Which permission bits the files of a context have: their own, or those that git keeps, 0755 and 0644.
+
+`git` makes checkouts under different umasks the same context: a directory, and a file that anyone may execute, has
+mode 0755, and every other file 0644.
+"""
+MODES: tuple[Modes, ...] = ("keep", "git")
+
 
 @frozen
 class Command:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from e2b_dockerfile_utils import PatternMatcher
 
-from magnet.context import PERMISSIONS, Entry, Walked, in_order, selected
-from magnet.sources import EVERYTHING, has_wildcard, literal_pattern
-from magnet.values import replace
+from magnet.context import Entry, Walked, in_order, selected, shown
+from magnet.errors import MagnetfileError
+from magnet.sources import EVERYTHING, as_line, has_wildcard, literal_pattern
 
+_PASSED = 0o755
 _MOST_LINKS = 40
 """How many links are followed for one source, as in the kernel; a circle of links is the engine's to report."""
 
@@ -24,8 +25,12 @@ def narrow(
 
     COPY follows a link that it names, and every link on the way there, each within the context: an absolute one
     starts at the context's root, and `..` does not lead out of it. So the links count, and what they lead to.
+
+    Directories that nothing copies, but only what is in them, have mode 0755, whatever it really is.
     """
     top = os.fsencode(os.path.realpath(directory))
+    for source in sources:
+        _check_is_inside(top, source)
     patterns: dict[str, None] = {}
     waiting = list(sources)
     walked = Walked(())
@@ -34,16 +39,67 @@ def narrow(
             patterns.update(dict.fromkeys(_followed(top, source)))
         if EVERYTHING in patterns:
             return (EVERYTHING,), selected(directory, (), ignored, never)
-        walked = selected(directory, tuple(patterns), ignored, never)
+        walked = selected(directory, tuple(map(as_line, patterns)), ignored, never)
         waiting = [target for target in _named_links(walked.entries, tuple(patterns)) if target not in patterns]
     # Without the directory in which a wildcard is, engines fail; with it, the wildcard may match nothing.
     there = {entry.path for entry in walked.entries}
     listed = {entry.path: entry for entry in _listed(top, tuple(patterns), ignored) if entry.path not in there}
-    return tuple(patterns), replace(walked, entries=in_order((*walked.entries, *listed.values())))
+    entries = (*_copied(walked.entries, tuple(patterns)), *listed.values())
+    return tuple(patterns), Walked(in_order(entries), walked.directories)
+
+
+def _copied(entries: Sequence[Entry], patterns: Sequence[str]) -> Iterator[Entry]:
+    is_copied = PatternMatcher(list(map(as_line, patterns))).matches
+    for entry in entries:
+        if entry.kind == "dir" and not is_copied(os.fsdecode(entry.path)):
+            yield Entry(entry.path, "dir", _PASSED, entry.source)
+        else:
+            yield entry
 
 
 def _followed(top: bytes, source: str) -> Iterator[str]:
     """The patterns of the links on the way to a source, and that of where it then is."""
+    *links, last = _way(top, source)
+    yield from links
+    yield last
+    names = last.split("/")
+    fixed = next((number for number, name in enumerate(names) if has_wildcard(name)), len(names))
+    for name in _matching(top, names[:fixed], names[fixed]) if fixed < len(names) - 1 else ():
+        # BuildKit leads no wildcard through a link; podman and buildah do.
+        below = list(_followed(top, "/".join([*names[:fixed], literal_pattern(name), *names[fixed + 1 :]])))
+        yield from below if len(below) > 1 else ()
+
+
+def _check_is_inside(top: bytes, source: str) -> None:
+    """Refuse a source that is nowhere but outside of the context: no engine finds it, each in words of its own."""
+    if any(map(has_wildcard, source.split("/"))):
+        return
+    *_, inside = _way(top, source)
+    there = os.path.realpath(_path(top, source))
+    is_outside = os.path.commonpath([top, there]) != top and os.path.exists(there)
+    if is_outside and not os.path.lexists(_path(top, inside)):
+        raise MagnetfileError(
+            f"the source `{_unescaped(source)}` leads out of the context through a link",
+            detail=[f"to {shown(there)}"],
+            hint="copy what is there into the context, or declare it with context=[Copy(...)]",
+        )
+
+
+def _matching(top: bytes, names: Sequence[str], wild: str) -> Iterator[str]:
+    """The directories, and the links, that a wildcard matches in a directory."""
+    is_match = PatternMatcher([as_line(wild)]).matches
+    try:
+        with os.scandir(_path(top, "/".join(names))) as items:
+            for item in items:
+                name = os.fsdecode(item.name)
+                if (item.is_symlink() or item.is_dir()) and is_match(name):
+                    yield name
+    except OSError:
+        return  # nothing there that could match
+
+
+def _way(top: bytes, source: str) -> Iterator[str]:
+    """The patterns of the links before the first wildcard of a source, and that of where it then is."""
     done: list[str] = []
     todo = source.split("/")
     links = 0
@@ -77,14 +133,13 @@ def _listed(top: bytes, patterns: Sequence[str], ignored: Sequence[str]) -> Iter
         for path in accumulate(names, "{}/{}".format):
             source = os.path.join(top, os.fsencode(path))
             if os.path.isdir(source) and not os.path.islink(source) and not is_ignored(path):
-                mode = os.lstat(source).st_mode & PERMISSIONS
-                yield Entry(os.fsencode(path), "dir", mode, source)
+                yield Entry(os.fsencode(path), "dir", _PASSED, source)
 
 
 def _named_links(entries: Sequence[Entry], patterns: Sequence[str]) -> Iterator[str]:
     """Where those links lead that a wildcard matches by themselves, not for being in a directory that it matches."""
     wild = [pattern for pattern in patterns if has_wildcard(pattern)]
-    matcher = PatternMatcher(wild)
+    matcher = PatternMatcher(list(map(as_line, wild)))
     for entry in entries if wild else ():
         if entry.kind == "link":
             path = os.fsdecode(entry.path)
@@ -99,6 +154,11 @@ def _link(path: bytes) -> str | None:
         return os.fsdecode(os.readlink(path))
     except OSError:
         return None
+
+
+def _path(top: bytes, pattern: str) -> bytes:
+    """The path of the only name that a pattern without wildcards matches."""
+    return os.path.join(top, os.fsencode(_unescaped(pattern)))
 
 
 def _unescaped(name: str) -> str:

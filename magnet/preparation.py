@@ -1,9 +1,9 @@
 """From what a target asks for to what an engine is given: the Dockerfile, the ignore file, the context on disk."""
 
 import os
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from types import MappingProxyType
 
@@ -16,12 +16,11 @@ from magnet.context import Entry, Walked
 from magnet.dockerfile import Described, Dockerfile
 from magnet.errors import EngineError, MagnetfileError
 from magnet.index import FileIndex, Tree
-from magnet.model import EMPTY, BuildRequest, Copy, Image, Option, Platform, Pull, Whole
+from magnet.model import EMPTY, BuildRequest, Copy, Image, Modes, Option, Platform, Pull, Whole
 from magnet.narrow import narrow
 from magnet.process import Shell
-from magnet.sources import EVERYTHING, literal_pattern
-from magnet.staging import stage
-from magnet.values import frozen
+from magnet.sources import EVERYTHING, as_line, has_wildcard, literal_pattern
+from magnet.values import frozen, replace
 from magnet.workspace import BUILD_DIRECTORY
 
 
@@ -40,20 +39,22 @@ class Recipe:
     labels: Mapping[str, str] = EMPTY
     platform: Platform | None = None
     options: tuple[Option, ...] = ()
+    modes: Modes = "keep"
 
 
 @frozen
 class Context:
     """Which files a build can see, and how the engine gets them.
 
-    In place, it is given `directory`, and ignores what `ignores` says; where that is None, the files are staged. `name`
-    is all that decides what `walk` finds, besides the files themselves. `widened` says why all that is not ignored is
-    in it, where that is not what was asked for.
+    `directory` is where they are, or None where they are declared. In place, the engine is given it, and ignores what
+    `ignores` says; else the files are staged. `name` is all that decides what `walk` finds, besides the files
+    themselves. `widened` says why all that is not ignored is in it, where that is not what was asked for.
     """
 
     name: str
     walk: Callable[[], Walked]
     directory: Path | None = None
+    in_place: bool = False
     ignores: Callable[[], tuple[str, ...]] = tuple
     widened: str | None = None
     sources: tuple[str, ...] | None = None
@@ -63,7 +64,7 @@ class Context:
         if self.sources is None:
             return "not ignored" if self.directory else "declared"
         path = os.fsdecode(entry.path)
-        source = next((source for source in self.sources if PatternMatcher([source]).matches(path)), None)
+        source = next((source for source in self.sources if PatternMatcher([as_line(source)]).matches(path)), None)
         return f"copied as `{source}`" if source else "a link leads there"
 
 
@@ -134,6 +135,31 @@ def is_still_so(prepared: Prepared, index: FileIndex, backend: Backend, shell: S
     return all((found := now[name]) is not None and found.id == image.id for name, image in prepared.bases.items())
 
 
+def defeats_layer_cache(prepared: Prepared, backend: Backend) -> bool:
+    """Whether the engine's layer cache may take a step of the build for done though its files have changed.
+
+    Podman and buildah do so with files that are mounted. BuildKit 20.10 takes all wildcards for the same that match
+    nothing, and thinks that those below a link to a directory match nothing, though it does copy what they match:
+    https://github.com/moby/buildkit/issues/2300
+    """
+    if backend.engine.builder == "buildah":
+        return prepared.described.mounts_context
+    if backend.engine.builder == "legacy":
+        return False
+    recipe = prepared.recipe
+    sources = prepared.dockerfile.sources(recipe.stage, recipe.build_args, recipe.platform)
+    links = {os.fsdecode(entry.path) for entry in prepared.tree.entries if entry.kind == "link"}
+    if sources is None:
+        return bool(links)
+    paths = [os.fsdecode(entry.path) for entry in prepared.tree.entries]
+    return any(_seems_empty(source, links, paths) for source in sources if has_wildcard(source))
+
+
+def _seems_empty(source: str, links: Set[str], paths: Sequence[str]) -> bool:
+    directories = list(accumulate(source.split("/")[:-1], "{}/{}".format))
+    return not links.isdisjoint(directories) or not any(map(PatternMatcher([as_line(source)]).matches, paths))
+
+
 def request(prepared: Prepared, backend: Backend, scratch: Path, *, dry_run: bool) -> BuildRequest:
     """The request that builds it, with its context and ignore file in `scratch`."""
     recipe, parsed = prepared.recipe, prepared.dockerfile
@@ -170,6 +196,16 @@ def _bases(
 
 
 def _context(recipe: Recipe, root: Path, directory: Path, parsed: Dockerfile, bases: Mapping[str, Image]) -> Context:
+    context = _context_as_it_is(recipe, root, directory, parsed, bases)
+    if recipe.modes == "keep":
+        return context
+    name = repr((recipe.modes, context.name))
+    return replace(context, name=name, walk=lambda: contexts.with_git_modes(context.walk()), in_place=False)
+
+
+def _context_as_it_is(
+    recipe: Recipe, root: Path, directory: Path, parsed: Dockerfile, bases: Mapping[str, Image]
+) -> Context:
     never = root / BUILD_DIRECTORY
     if recipe.context is not None and not isinstance(recipe.context, Whole):
         copies = recipe.context
@@ -185,6 +221,7 @@ def _context(recipe: Recipe, root: Path, directory: Path, parsed: Dockerfile, ba
             name,
             lambda: contexts.selected(directory, (), ignored, never),
             directory,
+            _means_one_thing(ignored),
             lambda: (*ignored, *shut),
             widened,
         )
@@ -199,7 +236,7 @@ def _context(recipe: Recipe, root: Path, directory: Path, parsed: Dockerfile, ba
     def walk() -> Walked:
         return narrow(directory, selected, ignored, never)[1]
 
-    return Context(name, walk, directory if is_written else None, ignores, sources=selected)
+    return Context(name, walk, directory, is_written, ignores, sources=selected)
 
 
 def _sources(
@@ -215,6 +252,18 @@ def _sources(
         if image.has_triggers:
             return None, f"the base image `{name}` has ONBUILD instructions, which may copy more"
     return sources, None
+
+
+def _means_one_thing(ignored: Sequence[str]) -> bool:
+    """Whether all versions of all engines ignore the same.
+
+    Before 2022, and still in podman and buildah, a `!` also brought back what is below the directories that it matches
+    where nothing had ignored these, and `**` did not see all directories: https://github.com/moby/moby/pull/43037 and
+    https://github.com/moby/moby/pull/42676
+    """
+    if not any(pattern.startswith("!") for pattern in ignored):
+        return True
+    return ignored[0] in ("*", "**") and all(one.startswith("!") and "**" not in one for one in ignored[1:])
 
 
 def _can_be_written(pattern: str) -> bool:
@@ -249,8 +298,10 @@ def _on_disk(prepared: Prepared, backend: Backend, scratch: Path, *, dry_run: bo
     is_legacy = backend.engine.builder == "legacy"
     if is_legacy:
         _check_for_legacy_builder(context, prepared.tree, file)
-    if context.directory is None or is_legacy:
+    if context.directory is None or not _is_in_place(prepared, backend) or is_legacy:
         if not dry_run:
+            from magnet.staging import stage
+
             stage(prepared.tree.entries, named)
         if is_legacy:
             return named, _staged(file, prepared.tree, named), None
@@ -259,6 +310,12 @@ def _on_disk(prepared: Prepared, backend: Backend, scratch: Path, *, dry_run: bo
         return context.directory, *_ignoring(context.ignores(), file, backend, scratch)
     named.symlink_to(context.directory)
     return named, *_ignoring(context.ignores(), file, backend, scratch)
+
+
+def _is_in_place(prepared: Prepared, backend: Backend) -> bool:
+    # Podman and buildah mount all of a directory into a step, whatever is ignored.
+    mounts_all = backend.engine.builder == "buildah" and prepared.described.mounts_context
+    return prepared.context.in_place and not mounts_all
 
 
 def _staged(file: Path, tree: Tree, directory: Path) -> Path:
@@ -287,7 +344,7 @@ def _ignoring(patterns: Sequence[str], file: Path, backend: Backend, scratch: Pa
         ignorefile.write_text(text, "utf-8", "surrogateescape")
         return file, ignorefile
     copy = scratch / file.name
-    shutil.copyfile(file, copy)
+    copy.write_bytes(file.read_bytes())
     copy.with_name(f"{copy.name}.dockerignore").write_text(text, "utf-8", "surrogateescape")
     return copy, None
 

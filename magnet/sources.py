@@ -46,18 +46,26 @@ def mounts(instruction: DockerfileInstruction) -> list[dict[str, str]]:
     ]
 
 
+def source_words(instruction: DockerfileInstruction) -> list[str]:
+    """The sources of a COPY or an ADD as they are written, without heredocs.
+
+    Outside of JSON engines split at every blank, whatever quotes and escapes say.
+    """
+    is_split = instruction.json or instruction.heredocs
+    words = instruction.args if is_split else " ".join(instruction.args).split()
+    return [word for word in words[:-1] if not (instruction.heredocs and parse_heredoc(word))]
+
+
 def copied(instruction: DockerfileInstruction, scope: Scope) -> Iterator[str | None]:
     """What a COPY or an ADD takes; None for what cannot be known."""
     if flag(instruction, "from"):
         return
-    for word in instruction.args[:-1]:
-        if instruction.heredocs and parse_heredoc(word):
-            continue
+    for word in source_words(instruction):
         source = scope.expand(word, instruction.start_line)
         if source is None:
             yield None
         elif instruction.name == "COPY" or not is_remote(source):
-            yield _pattern(_in_context(source))
+            yield from _patterns(_in_context(source))
 
 
 def mounted(instruction: DockerfileInstruction, scope: Scope) -> Iterator[str | None]:
@@ -73,29 +81,38 @@ def _in_context(source: str) -> str:
     return posixpath.normpath(posixpath.join("/", source)).lstrip("/") or EVERYTHING
 
 
-def _pattern(source: str) -> str:
-    """The pattern of an ignore file for a source of COPY or ADD.
+def _patterns(source: str) -> set[str]:
+    """The patterns of an ignore file for a source of COPY or ADD.
 
     A name with a wildcard, and what is below it, is matched as by Go's filepath.Match, where `**` means no more than
-    `*`; names above it are literal, backslashes and all.
+    `*`. In the names above it BuildKit takes a backslash for itself, and podman and buildah for an escape.
     https://github.com/tonistiigi/fsutil/blob/master/copy/copy.go
     """
     parts = source.split("/")
     fixed = next((number for number, part in enumerate(parts) if has_wildcard(part)), len(parts))
-    literal = literal_pattern("/".join(parts[:fixed])) or EVERYTHING
-    if fixed == len(parts):
-        return literal
-    wild = re.sub(r"\*+", "*", "/".join(parts[fixed:]))
+    above = "/".join(parts[:fixed])
+    below = re.sub(r"\*+", "*", "/".join(parts[fixed:]))
     try:
-        PatternMatcher([wild])
+        PatternMatcher([below])
     except ValueError:
-        return literal  # it matches nothing on one engine, and is an error on another
-    return posixpath.normpath(f"{literal}/{wild}")
+        below = ""  # it matches nothing on one engine, and is an error on another
+    literals = {literal_pattern(name) for name in (above, re.sub(r"\\(.)", r"\1", above))}
+    return {posixpath.normpath(posixpath.join(literal, below)) for literal in literals}
 
 
 def has_wildcard(name: str) -> bool:
     """Whether a part of a pattern matches other names than its own."""
     return _WILDCARD.search(re.sub(r"\\.", "", name)) is not None
+
+
+def as_line(pattern: str) -> str:
+    """The pattern as a matcher of ignore patterns has to get it: one that is read as it stands.
+
+    >>> as_line("!a ")
+    './!a /.'
+    """
+    line = f"./{pattern}" if re.match(r"[!#\s]", pattern) else pattern
+    return f"{line}/." if line != line.rstrip() else line
 
 
 def literal_pattern(path: str) -> str:

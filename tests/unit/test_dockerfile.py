@@ -301,8 +301,8 @@ def test_a_stage_that_is_not_needed_may_have_no_image(file: Path) -> None:
         ("COPY /a//b/../c /x", ("a/c",)),
         ("COPY ../a /x", ("a",)),
         ('COPY ["a b", "c", "/x"]', ("a b", "c")),
-        ('COPY "a b" /x', ("a b",)),
-        ("COPY a\\ b /x", ("a b",)),
+        ("COPY \"a\" 'b' /x", ("a", "b")),
+        ("COPY a\\ b /x", ("a", "b")),
         ("COPY *.txt /x", ("*.txt",)),
         ("COPY src/*.py /x", ("src/*.py",)),
         ("COPY src/a?/b /x", ("src/a?/b",)),
@@ -311,6 +311,7 @@ def test_a_stage_that_is_not_needed_may_have_no_image(file: Path) -> None:
         ("COPY a/**/c** /x", ("a/*/c*",)),
         ("COPY !a #b/*.c /x", ("\\!a", "\\#b/*.c")),
         ("COPY a[/b /x", (".",)),
+        (r'COPY ["a\\\\*", "b\\\\[/*", "/x"]', ("a\\*", "a\\\\\\*", "b\\[/*", "b\\\\\\[/*")),
         ("COPY --chown=1:1 --link --chmod=644 a /x", ("a",)),
         ("COPY --from=other a /x", ()),
         ("COPY --from= a /x", ("a",)),
@@ -351,6 +352,8 @@ def test_sources_are_the_paths_that_copy_add_and_bind_mounts_name(
         (["ENV A=$UNKNOWN", "COPY $A /"], None),
         (["ENV A=$UNKNOWN", "ENV A=x", "COPY $A /"], ("x",)),
         (["ARG A=$UNKNOWN", "COPY $A /"], None),
+        (["ARG A=x", "ARG A=y B=$A/z", "COPY $A $B /"], ("x/z", "y")),
+        (["ARG A=x", "ARG A", "COPY $A /"], ("x",)),
         (["COPY ${UNKNOWN:-x} /"], None),
         (["COPY ${UNKNOWN:?} /"], None),
         (["COPY '$UNKNOWN' /"], ("$UNKNOWN",)),
@@ -430,6 +433,19 @@ def test_what_another_syntax_copies_cannot_be_known(file: Path, syntax: str, exp
 
 def test_a_comment_is_no_syntax(file: Path) -> None:
     assert read(file, "# hello\n# syntax=example.com/x\nFROM x\n").syntax is None
+
+
+def test_a_blank_in_quotes_ends_a_source_all_the_same_so_that_engines_refuse_it(file: Path) -> None:
+    with pytest.raises(MagnetfileError) as caught:
+        sources(file, 'COPY "a b" /x')
+    assert caught.value.message.startswith(f"`{file}`, line 2: failed to process '\"a': unexpected end of statement")
+
+
+def test_the_arguments_of_a_stage_are_not_known_in_one_that_starts_from_it(file: Path) -> None:
+    stage = "FROM scratch AS a\nARG A=x B=y\nENV B=$B C=$A\nFROM a\n"
+    assert read(file, f"{stage}COPY $A /\n").sources() is None
+    assert read(file, f"{stage}COPY $B $C /\n").sources() == ("x", "y")
+    assert read(file, f"{stage}ARG A=z\nCOPY $A /\n").sources() == ("z",)
 
 
 def test_a_word_in_a_source_that_cannot_be_expanded_is_an_error_with_file_and_line(file: Path) -> None:

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from magnet.errors import MagnetfileError
 from magnet.narrow import narrow
+from magnet.sources import literal_pattern
 
 
 def selected(root: Path, sources: Sequence[str], ignored: Sequence[str] = ()) -> list[str]:
@@ -60,6 +62,9 @@ def test_a_context_has_what_sources_name_and_nothing_ignores(
         ({"l": "nosuch"}, "l", ["l"]),
         ({"l": "l"}, "l", ["l"]),
         ({"l": "m", "m": "l"}, "l/f", ["l", "m"]),
+        ({"l": "real"}, "l*/f", ["l", "real/f"]),
+        ({"src/l": "../real"}, "s*/l/s*/g", ["real/sub/g", "src/l"]),
+        ({"src/l": "../real"}, "*/*/g", ["real/sub/g", "src/l"]),
         ({"l": "."}, "l", ["a.c", "b.h", "l", "real/f", "real/sub/g", "src/deep/y.c", "src/x.c"]),
     ],
 )
@@ -76,3 +81,37 @@ def test_the_directory_of_a_wildcard_is_there_even_if_nothing_in_it_matches(root
     assert [entry.path for entry in walked.entries] == [b"src", b"src/deep"]
     _, walked = narrow(root, ["src/deep/*.h"], ["src"], root / "_build")
     assert walked.entries == ()
+
+
+def test_names_that_look_like_marks_of_an_ignore_file_are_names(root: Path) -> None:
+    for name in (" a ", "!b", "#c", "\n", "!", "src/ x "):
+        (root / name).touch()
+    sources = [literal_pattern(" a "), "!*", "#*", literal_pattern("\n"), literal_pattern("src/ x ")]
+    assert selected(root, sources) == ["\n", " a ", "!", "!b", "#c", "src/ x "]
+
+
+def test_the_mode_of_a_directory_counts_only_where_it_is_copied(root: Path) -> None:
+    for name in ("src", "src/deep"):
+        (root / name).chmod(0o700)
+    for sources, expected in (
+        (["src/deep/y.c"], [0o755, 0o755]),
+        (["src/deep"], [0o755, 0o700]),
+        (["src/*/y.c"], [0o755, 0o755]),
+        (["src", "src/x.c"], [0o700, 0o700]),
+    ):
+        _, walked = narrow(root, sources, [], root / "_build")
+        assert [entry.mode for entry in walked.entries if entry.kind == "dir"] == expected
+
+
+@pytest.mark.parametrize("source", ["out", "out/file", "up/file", "in/../up/file"])
+def test_a_source_that_is_only_outside_of_the_context_is_an_error(root: Path, source: str) -> None:
+    outside = root.with_name(f"{root.name}-outside")
+    outside.mkdir()
+    (outside / "file").touch()
+    (root / "out").symlink_to(outside)
+    (root / "up").symlink_to(f"../{outside.name}")
+    with pytest.raises(MagnetfileError) as caught:
+        selected(root, [source])
+    assert caught.value.message == f"the source `{source}` leads out of the context through a link"
+    assert caught.value.detail == (f"to {outside}{'/file' if 'file' in source else ''}",)
+    assert selected(root, ["out*", "nosuch"]) == ["out"]
