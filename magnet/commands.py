@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from magnet import keys, parameters, project
+from magnet import keys, parameters, project, records
 from magnet.backends import check_name, choose
 from magnet.backends.base import Backend
 from magnet.backends.containers import human_size
@@ -21,15 +21,15 @@ from magnet.keys import Keeper, StoredKey
 from magnet.values import frozen
 from magnet.workspace import BUILD_DIRECTORY, RemoveContainers, Workspace
 
-_NOTHING = "There is nothing to remove."
-
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600, "w": 7 * 24 * 3600}
 
 _KNOWN = {
     "builds": "records of builds",
     "files.sqlite": "file index",
     "locks": "locks",
+    "objects": "outputs of targets",
     "runs": "directories of runs",
+    "targets.sqlite": "records of targets",
 }
 """What lies in the cache of a project, by its name there; anything else is called by its name."""
 
@@ -60,9 +60,10 @@ images take.
 
 _PRUNE_HELP = """Remove keys that are superseded, and what killed runs left behind.
 
-Without options, each build of this project keeps its latest key and loses the older ones; keys of other projects stay.
-Directories, locks, processes and containers of runs of this project that were killed are removed, too. Images of other
-names, the engine's layer cache, logs and the file index are not touched.
+Without options, each build of this project keeps its latest key and loses the older ones, and each target with inputs
+or outputs its latest result; keys of other projects stay. Directories, locks, processes and containers of runs of this
+project that were killed are removed, too. Images of other names, the engine's layer cache, logs and the file index are
+not touched.
 
 To remove a key is to remove one name of an image. The image goes with it if it has no other name; an image that has a
 tag of yours stays as it is. A key is left, and reported, while a container uses its image, or while a running build of
@@ -183,19 +184,19 @@ def _prune_options() -> list[click.Parameter]:
             ["--all", "every"],
             is_flag=True,
             help="Remove all keys in this engine's store, of this project and of others, and this project's records "
-            "of builds. The next build of everything is done anew.",
+            "of builds and results of targets. All of it is done anew when it is wanted again.",
         ),
         click.Option(
             ["--older-than"],
             type=_Duration(),
             metavar="AGE",
-            help="Of these, remove only keys whose image was made longer ago: 30m, 12h, 7d, 2w.",
+            help="Of these, remove only what was made longer ago, as the image of a key: 30m, 12h, 7d, 2w.",
         ),
         click.Option(
             ["--keep"],
             type=click.IntRange(min=0),
             metavar="N",
-            help="Keep the last N keys of each build.  [default: 1]",
+            help="Keep the last N keys of each build, and results of each target.  [default: 1]",
         ),
         click.Option(["-n", "--dry-run"], is_flag=True, help="Show what would be removed, and remove nothing."),
     ]
@@ -240,45 +241,64 @@ def _prune(given: Given, *, every: bool, older_than: int | None, keep: int | Non
     if given.as_json:
         raise UsageError("--json goes with `magnet cache list`", hint="leave it out")
     place = _Place(given)
-    chosen = keys.stored(place.backend, place.cache)
-    if not every:
-        chosen = keys.superseded(chosen, 1 if keep is None else keep)
-    if older_than is not None:
-        chosen = keys.older(chosen, time.time() - older_than)
+    kept = 0 if every else 1 if keep is None else keep
+    before = records.END_OF_TIME if older_than is None else time.time_ns() - older_than * 10**9
+    found = keys.stored(place.backend, place.cache)
+    chosen = keys.older(found if every else keys.superseded(found, kept), before / 10**9)
+    is_dry = dry_run or given.dry_run
+    parts = [
+        _prune_runs(place, dry_run=is_dry),
+        _prune_targets(place, kept, before, dry_run=is_dry),
+        _show_keys(place, chosen) if is_dry else _prune_keys(place, chosen, forget=every and older_than is None),
+    ]
+    if not any(parts):
+        print("There is nothing to remove.")
+
+
+def _prune_runs(place: _Place, *, dry_run: bool) -> bool:
+    """Remove what killed runs left, and say so; whether there was anything."""
     dead = place.workspace.dead_runs()
-    if dry_run or given.dry_run:
-        _show(place, chosen, dead)
-    else:
-        _let_go(place, chosen, dead, forget=every and older_than is None)
-
-
-def _show(place: _Place, chosen: Sequence[StoredKey], dead: Sequence[str]) -> None:
-    """Print what would be removed."""
-    _report("To be removed from", place, chosen)
+    if not dry_run:
+        place.workspace.sweep(place.remove_containers)
+        keys.remove_dead_locks(place.cache)
     if dead:
-        print(f"To be removed: what {_count(len(dead), 'killed run')} left.")
-    if not chosen and not dead:
-        print(_NOTHING)
+        print(f"{_removed(dry_run)}: what {_count(len(dead), 'killed run')} left.")
+    return bool(dead)
 
 
-def _let_go(place: _Place, chosen: Sequence[StoredKey], dead: Sequence[str], *, forget: bool) -> None:
-    """Remove what was chosen, and what dead runs left; print what became of it."""
-    place.workspace.sweep(place.remove_containers)
-    keys.remove_dead_locks(place.cache)
+def _prune_targets(place: _Place, keep: int, before: int, *, dry_run: bool) -> bool:
+    """Remove what is kept of targets with inputs and outputs, and say so; whether there was anything."""
+    size = records.size(place.cache)
+    count = records.prune(place.cache, keep=keep, before=before, dry_run=dry_run)
+    if count:
+        freed = "" if dry_run else f": {human_size(max(0, size - records.size(place.cache)))}"
+        print(f"{_removed(dry_run)}: {_count(count, 'result')} of targets{freed}.")
+    return count > 0
+
+
+def _show_keys(place: _Place, chosen: Sequence[StoredKey]) -> bool:
+    """Print the keys that would be removed; whether there are any."""
+    _report("To be removed from", place, chosen)
+    return bool(chosen)
+
+
+def _prune_keys(place: _Place, chosen: Sequence[StoredKey], *, forget: bool) -> bool:
+    """Remove keys, and print what became of them; whether there were any."""
     pruned = keys.remove(place.backend, place.cache, chosen)
     left = [key for key, _ in pruned.left]
     if forget:
         keys.forget(place.cache, left)
     _report("Removed from", place, pruned.removed)
     _report("Left in", place, left, [why for _, why in pruned.left])
-    if dead:
-        print(f"Removed what {_count(len(dead), 'killed run')} left.")
     if pruned.removed:
         gone = [key for key in pruned.removed if key.image in pruned.gone]
         size = human_size(keys.total_size(gone))
         print(f"{_count(len(pruned.removed), 'key')}; {_count(len(pruned.gone), 'image')} gone, of up to {size}.")
-    if not chosen and not dead:
-        print(_NOTHING)
+    return bool(chosen)
+
+
+def _removed(dry_run: bool) -> str:
+    return "To be removed" if dry_run else "Removed"
 
 
 def _report(what: str, place: _Place, found: Sequence[StoredKey], notes: Sequence[str] = ()) -> None:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 KEPT = 5
 """How many of its last records a call keeps, so that switching branches hits."""
 
+END_OF_TIME = (1 << 63) - 1
+"""In nanoseconds since 1970, and the largest number of SQLite."""
+
 _SCHEMA = 1
 _PATIENCE = 5.0
 """Seconds to wait for another magnet that is writing."""
@@ -118,19 +121,21 @@ class Records:
             if not database.execute("SELECT 1 FROM needed WHERE object = ?", (digest,)).fetchone():
                 self._store.remove(digest)
 
-    def prune(self, *, keep: int, before: int) -> int:
-        """Let go of records from before that time, and of all but the last `keep` of each call; how many they were.
+    def prune(self, *, keep: int, before: int, dry_run: bool) -> int:
+        """Let go of records from before that time, save the last `keep` of each call; how many they were.
 
-        Objects that no record needs go as well.
+        Objects that no record needs go as well. In a dry run nothing goes.
         """
-        return self._ask(partial(self._prune, keep=keep, before=before)) or 0
+        return self._ask(partial(self._prune, keep=keep, before=before, dry_run=dry_run)) or 0
 
-    def _prune(self, database: "Connection", keep: int, before: int) -> int:
+    def _prune(self, database: "Connection", keep: int, before: int, dry_run: bool) -> int:
         with database:
             database.execute("BEGIN IMMEDIATE")
             rank = "row_number() OVER (PARTITION BY call ORDER BY at DESC, key) AS rank"
-            old = f"SELECT call, key FROM (SELECT call, key, at, {rank} FROM records) WHERE rank > ? OR at < ?"
+            old = f"SELECT call, key FROM (SELECT call, key, at, {rank} FROM records) WHERE rank > ? AND at < ?"
             going = database.execute(old, (keep, before)).fetchall()
+            if dry_run:
+                return len(going)
             self._remove(database, {digest for call, key in going for digest in _delete_record(database, call, key)})
             needed = {digest for (digest,) in database.execute("SELECT DISTINCT object FROM needed")}
             for digest, made in self._store.objects():
@@ -174,13 +179,16 @@ def size(cache: Path) -> int:
     return Store(cache / "objects").size()
 
 
-def prune(cache: Path, *, keep: int = KEPT, before: int = 0) -> int:
-    """Let go of records that are older, or not among the last `keep` of their call; return how many they were.
+def prune(cache: Path, *, keep: int = KEPT, before: int = END_OF_TIME, dry_run: bool = False) -> int:
+    """Let go of records from before that time that are not among the last `keep` of their call; how many they were.
 
     `before` is in nanoseconds since 1970. With `keep=0` all go, and their objects with them. Targets may run meanwhile.
+    In a dry run nothing goes. Where there are no records, none are made.
     """
+    if not (cache / "targets.sqlite").exists():
+        return 0
     with closing(open_records(cache)) as records:
-        return records.prune(keep=keep, before=before)
+        return records.prune(keep=keep, before=before, dry_run=dry_run)
 
 
 # The database

@@ -166,13 +166,48 @@ def test_prune_all_forgets_the_records_and_leaves_what_is_in_use(magnet: Program
     assert list((magnet.root / "_build/magnet/project/builds").iterdir()) == []
 
 
+MAGNETFILE = """from pathlib import Path
+
+from magnet import target
+
+
+@target(inputs=["in"], outputs=["out"])
+def make(t):
+    Path("out").write_text(Path("in").read_text())
+"""
+
+
+def test_prune_lets_go_of_what_targets_made_before_their_latest(magnet: Program) -> None:
+    store(magnet)
+    cache = magnet.root / "_build/magnet/project"
+    magnet.write({"magnetfile.py": MAGNETFILE})
+    for content in ("1" * 50_000, "2" * 50_000):
+        magnet.write({"in": content})
+        assert magnet("make").code == 0
+    kept = sum(path.is_file() for path in (cache / "objects").rglob("*"))
+    listed = re.findall(r"^  (\w+ of targets) +[\d.]+kB +(\S+)$", magnet("cache", "list").out, re.MULTILINE)
+    assert listed == [
+        ("outputs of targets", "_build/magnet/project/objects"),
+        ("records of targets", "_build/magnet/project/targets.sqlite"),
+    ]
+    for words in (("--keep", "2"), ("--older-than", "1d"), ("--all", "--older-than", "1d")):
+        assert magnet("cache", "prune", *words).out == "There is nothing to remove.\n"
+    assert magnet("cache", "prune", "-n").out == "To be removed: 1 result of targets.\n"
+    assert sum(path.is_file() for path in (cache / "objects").rglob("*")) == kept
+    assert re.fullmatch(r"Removed: 1 result of targets: \d\d\.\d+kB\.\n", magnet("cache", "prune").out)
+    assert 0 < sum(path.is_file() for path in (cache / "objects").rglob("*")) < kept
+    assert " => CACHED make " in magnet("make").err
+    assert re.fullmatch(r"Removed: 1 result of targets: \d\d\.\d+kB\.\n", magnet("cache", "prune", "--all").out)
+    assert [path for path in (cache / "objects").rglob("*") if path.is_file()] == []
+
+
 def test_prune_sweeps_what_killed_runs_left(magnet: Program) -> None:
     store(magnet)
     dead = magnet.root / "_build/magnet/project/runs/magnet-20260101000000-00000000"
     magnet.write({f"{dead.relative_to(magnet.root)}/lock": "", "_build/magnet/project/locks/x": ""})
     assert magnet("cache", "prune", "-n").out == "To be removed: what 1 killed run left.\n"
     assert dead.exists()
-    assert magnet("cache", "prune").out == "Removed what 1 killed run left.\n"
+    assert magnet("cache", "prune").out == "Removed: what 1 killed run left.\n"
     assert [path.name for path in (magnet.root / "_build/magnet/project").rglob("*")] == ["runs", "locks"] or [
         path.name for path in (magnet.root / "_build/magnet/project").rglob("*")
     ] == ["locks", "runs"]

@@ -134,6 +134,8 @@ def test_the_dead_runs_are_those_that_would_be_swept(tmp_path: Path) -> None:
     living, self = Workspace(tmp_path, "living"), Workspace(tmp_path, "self")
     assert self.dead_runs() == []
     living.open()
+    (tmp_path / "runs/.being-made").mkdir()
+    (tmp_path / "runs/.being-made/lock").touch()
     die(tmp_path)
     before = tree(tmp_path)
     assert self.dead_runs() == ["dead"]
