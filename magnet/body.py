@@ -230,8 +230,7 @@ class T:
         builder = Builder(backend, self._shell, session.workspace, self._call.target.name)
         prepared = builder.prepare(recipe, self.project.root, session.index())
         if session.question is not None:
-            session.question(self.name, builder, prepared)
-            return Image(id="", tags=recipe.tags)
+            return session.question(self.name, builder, prepared) or Image(id="", tags=recipe.tags)
         if session.dry_run:
             return builder.print_command(prepared)
         image, is_cached = builder.build(prepared, session.index(), force=session.force)

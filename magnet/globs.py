@@ -42,6 +42,7 @@ class Selection:
 
         A walk begins where the first wildcard is, so that a thousand globs in one directory are not a million matches.
         """
+        _check((*self.globs, *self.without))
         root = os.fsencode(self.root)
         excluded = (*(glob[1:] for glob in self.globs if glob.startswith("!")), *self.without)
         entries: dict[bytes, Entry] = {}
@@ -75,11 +76,16 @@ def _matching(glob: str) -> Callable[[str], bool]:
 
 
 def _matcher(globs: Sequence[str]) -> Callable[[str], bool]:
-    try:
-        return PatternMatcher(list(globs)).matches
-    except ValueError as error:
-        message = str(error).replace("Invalid", "invalid", 1)
-        raise MagnetfileError(message, hint="a backslash before one of `*?[` takes its meaning away") from error
+    return PatternMatcher(list(globs)).matches
+
+
+def _check(globs: Sequence[str]) -> None:
+    for glob in globs:
+        try:
+            PatternMatcher([glob.removeprefix("!")])
+        except ValueError as error:
+            hint = "a backslash before one of `*?[` takes its meaning away"
+            raise MagnetfileError(f"`{glob}` is not a glob: {str(error).rpartition(': ')[2]}", hint=hint) from error
 
 
 def _starts(globs: Sequence[str]) -> dict[str, list[str]]:

@@ -54,9 +54,15 @@ class Store:
         """Whether the object is there; not whether it is whole."""
         return os.path.lexists(self.path(digest))
 
+    def _is_whole(self, digest: str) -> bool:
+        try:
+            return content_digest(os.fsencode(self.path(digest))).hex() == digest
+        except MagnetError:
+            return False
+
     def put_file(self, source: bytes, digest: str) -> None:
         """Keep a file's content; Lost if its digest is not this one (any more)."""
-        if self.has(digest):
+        if self._is_whole(digest):
             return
         with self._new() as new:
             _copy(source, new)
@@ -67,7 +73,7 @@ class Store:
     def put(self, content: bytes) -> str:
         """Keep some bytes, and return their digest."""
         digest = blake3(content).hexdigest()
-        if not self.has(digest):
+        if not self._is_whole(digest):
             with self._new() as new:
                 Path(os.fsdecode(new)).write_bytes(content)
                 self._add(new, digest)

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TextIO
 from magnet.building import Answer, Builder
 from magnet.context import Entry
 from magnet.index import Tree
+from magnet.model import Image
 from magnet.preparation import Prepared
 
 Record = Mapping[str, Any]
@@ -17,8 +18,8 @@ Record = Mapping[str, Any]
 class Question(Protocol):
     """Is asked of each build; what it found is printed in the end, for people or as JSON."""
 
-    def __call__(self, target: str, builder: Builder, prepared: Prepared) -> None:
-        """Look at a build of a target."""
+    def __call__(self, target: str, builder: Builder, prepared: Prepared) -> Image | None:
+        """Look at a build of a target; its image, where that is known to be there already."""
 
     def look(self, target: str, answer: Answer, inputs: Tree | None) -> bool:
         """Look at a target that is skipped when nothing changed; whether its builds are to be looked at as well."""
@@ -33,25 +34,26 @@ class Explain:
     def __init__(self) -> None:
         self._found: list[Record] = []
 
-    def __call__(self, target: str, builder: Builder, prepared: Prepared) -> None:
+    def __call__(self, target: str, builder: Builder, prepared: Prepared) -> Image | None:
         """Look the build up."""
         answer = builder.ask(prepared)
         self._found.append(
             {
                 "target": target,
-                "dockerfile": _shown(prepared.dockerfile.path),
+                "dockerfile": _shown(prepared.dockerfile),
                 "done": answer.is_done,
                 "reasons": list(answer.reasons),
                 "context": prepared.context.widened or "",
             }
         )
+        return answer.image
 
     def look(self, target: str, answer: Answer, inputs: Tree | None) -> bool:
-        """Note whether it would be skipped; what it builds only counts if not."""
+        """Note whether it would be skipped. Its body is left out: it might make the outputs by itself."""
         self._found.append(
             {"target": target, "dockerfile": "", "done": answer.is_done, "reasons": list(answer.reasons), "context": ""}
         )
-        return not answer.is_done
+        return False
 
     def print(self, out: TextIO, *, as_json: bool) -> None:
         """One line for each build, and one for each reason why it is to be done."""
@@ -76,7 +78,7 @@ class Files:
     def __call__(self, target: str, builder: Builder, prepared: Prepared) -> None:
         """List the context."""
         rows = sorted(_rows(prepared.tree, prepared.context.why), key=lambda row: (-row["size"], row["path"]))
-        build = {"target": target, "dockerfile": _shown(prepared.dockerfile.path)}
+        build = {"target": target, "dockerfile": _shown(prepared.dockerfile)}
         self._found.append({**build, "context": prepared.context.widened or "", "files": rows})
 
     def look(self, target: str, answer: Answer, inputs: Tree | None) -> bool:

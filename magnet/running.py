@@ -52,7 +52,7 @@ class Run:
         self.magnetfile = magnetfile
         self.failures: list[Failure] = []
         self.scheduler = (
-            Scheduler(self.work, jobs=jobs, keep_going=keep_going)
+            Scheduler(self.work, jobs=jobs, keep_going=keep_going or session.question is not None)
             if session.dry_run or session.force
             else Scheduler(self.work, jobs=jobs, keep_going=keep_going, ready=self.ready, expect=self.expect)
         )
@@ -61,6 +61,7 @@ class Run:
         self._loaded = loaded
         self._logs = logs
         self._results: dict[str, str | None] = {}
+        self._not_in_place: set[str] = set()
         self._known_skipper: Skipper | None = None
         self._lock = threading.Lock()
 
@@ -110,6 +111,8 @@ class Run:
         """What the body returns, and whether all that it did was to find its builds done."""
         if self.scheduler.is_stopped:
             raise Canceled
+        if call.target.is_skippable and self.session.dry_run:
+            return self._only_asked(call, T(call, vertex, self.session, self.scheduler))
         values = self.scheduler.need(call, call.target.needs) if call.target.needs else []
         if call.target.is_skippable:
             return self._skip_or_run(call, vertex, values)
@@ -125,8 +128,6 @@ class Run:
         """What the call returns, and whether its body was left out."""
         t = _Watched(call, vertex, self.session, self.scheduler)
         look = self._skipper.look(call, self._needs(call, values))
-        if self.session.dry_run:
-            return self._only_asked(look, t)
         found = self._find(look, t)
         if found and found.is_in_place:
             return self._skipped(found, look, vertex)
@@ -177,15 +178,29 @@ class Run:
         elif success.save:
             success.save(io.BytesIO(), 0)
 
-    def _only_asked(self, look: "Look", t: T) -> tuple[Any, bool]:
-        """Tell what is known of the call, and what it would run."""
-        question, call = self.session.question, look.call
-        found = self._skipper.find(look, t.inspect)
-        hit = None if isinstance(found, str) or (self.session.force and not question) else found
+    def _only_asked(self, call: Call[Any], t: T) -> tuple[Any, bool]:
+        """Tell what is known of the call, and what it would run; Canceled where it is not known what it returns."""
+        try:
+            values = self.scheduler.need(call, call.target.needs) if call.target.needs else []
+        except NeedFailed:
+            if not self.session.question or self.failures:
+                raise
+            values = [None] * len(call.target.needs)
+        needs = self._needs(call, values)
+        # Its inputs may be what these are still to make or to put back.
+        first = next((one.name for one, result in needs if result is None or one.key in self._not_in_place), None)
+        look = None if first else self._skipper.look(call, needs)
+        found = self._skipper.find(look, t.inspect) if look else f"`{first}`, which it needs, comes first"
+        hit = None if isinstance(found, str) or (self.session.force and not self.session.question) else found
         if hit:
             self._results[call.key] = hit.result
-        if question:
-            goes_on = question.look(t.name, self._skipper.answer(look, found), look.inputs)
+            if not hit.is_in_place:
+                self._not_in_place.add(call.key)
+        if self.session.question:
+            inputs = look.inputs if look else self._skipper.inputs(call)
+            goes_on = self.session.question.look(t.name, self._skipper.answer(look, found), inputs)
+            if not goes_on and hit is None:
+                raise Canceled
             return (self._call(call, t), False) if goes_on else (hit and hit.value, True)
         if hit is None:
             return self._call(call, t), False

@@ -168,7 +168,7 @@ class Skipper:
         except (returned.NotKept, Lost) as error:
             return f"{error} is not there any more" if isinstance(error, returned.NotKept) else str(error)
         outputs = self._outputs(look.call)
-        return Hit(record, kept, log, self._result(record.outputs, kept) if outputs else look.key, outputs)
+        return Hit(record, kept, log, self._result(record.outputs if outputs else look.key, kept), outputs)
 
     def restore(self, hit: Hit) -> None:
         """Put the outputs back; Lost where that cannot be done."""
@@ -191,7 +191,8 @@ class Skipper:
         result = None
         try:
             text = returned.written(made, self._root)
-            result = self._result(outputs.digest, made) if outputs else None
+            if outputs:
+                result = self._result(outputs.digest, made)  # whether or not it can be kept
             self._check(look, undeclared)
             observed = self._observed(asked_version)
             objects = self._keep(look, outputs)
@@ -201,7 +202,9 @@ class Skipper:
             return Success(result, str(error))
         tree = outputs.digest if outputs else ""
         record = Record(look.name, look.key, look.target, 0, tree, text, observed, "", objects[0])
-        return Success(result or look.key, save=lambda log, size: self._save(record, objects, log, size))
+        return Success(
+            self._result(tree or look.key, made), save=lambda log, size: self._save(record, objects, log, size)
+        )
 
     def reasons(self, look: Look) -> tuple[str, ...]:
         """Why the key is not that of the last success, part by part; none if it is that."""
@@ -216,18 +219,22 @@ class Skipper:
             parts = self._details(last)["parts"]
         except Lost as error:
             return (str(error),)
-        now = self._parts(look)
-        # That it is not known is told already.
-        now["needs"] = {name: result or parts["needs"].get(name) for name, result in now["needs"].items()}
-        return tuple(differences(parts, now)) or ("nothing that is told here, but its key",)
+        return tuple(differences(parts, self._parts(look))) or ("nothing that is told here, but its key",)
 
-    def answer(self, look: Look, found: Hit | str) -> "Answer":
+    def answer(self, look: Look | None, found: Hit | str) -> "Answer":
         """What `find` found, as an answer to whether anything is to be done, and why."""
         from magnet.building import Answer
 
         if isinstance(found, Hit):
             return Answer(True, self.told(found))
-        return Answer(False, tuple(filter(None, (found, *self.reasons(look)))))
+        return Answer(False, tuple(filter(None, (found, *(self.reasons(look) if look else ())))))
+
+    def inputs(self, call: "Call[Any]") -> "Tree | None":
+        """What there is of the inputs of a call, all of which need not be there yet."""
+        if not call.target.inputs:
+            return None
+        selection = self._taken_by(call)
+        return self._index.tree(f"{selection.name} as it is", selection.walk)
 
     def result(self, made: Any) -> str | None:
         """What a target without inputs and outputs comes to for those who need it: what it returned, if it did."""
@@ -277,9 +284,9 @@ class Skipper:
                 hint="outputs are paths or globs relative to the magnetfile's directory, outside of `_build`",
             )
 
-    def _result(self, outputs: str, made: Any) -> str:
-        """What a call with outputs comes to for those who need it: these, and what it returned."""
-        return _digest(f"{outputs} {returned.result(made, self._root)}")
+    def _result(self, outputs_or_key: str, made: Any) -> str:
+        """What a call comes to for those who need it: its outputs, or its key where it has none; what it returned."""
+        return _digest(f"{outputs_or_key} {returned.result(made, self._root)}")
 
     def _parts(self, look: Look) -> dict[str, Any]:
         """What decides the result of the call, as it can be told."""
@@ -305,9 +312,10 @@ class Skipper:
         try:
             now = self._inputs(look.call)
         except MagnetError as error:
-            raise Lost(f"inputs changed while it ran: {error.message}") from error
+            raise Lost(f"its inputs changed while it ran: {error.message}") from error
         if now and look.inputs and now.digest != look.inputs.digest:
-            raise Lost(f"inputs changed while it ran: {told(outputs_of(look.inputs), outputs_of(now))[0]}")
+            changed = {output.path for output in {*outputs_of(look.inputs)} ^ {*outputs_of(now)}}
+            raise Lost(f"its input `{min(changed)}` changed while it ran")
         code, _ = self._read_code([self._root / name for name in self._code])
         if code != self._code:
             raise Lost("the magnetfile changed while it ran")

@@ -80,7 +80,7 @@ class Program:
             out, err = process.communicate(timeout=60)
         finally:
             process.kill()
-        return Result(process.returncode, self._settled(out), self._settled(err))
+        return Result(process.returncode, self.settled(out), self.settled(err))
 
     def git(self, *words: str) -> None:
         """Run git in the project."""
@@ -88,9 +88,10 @@ class Program:
 
     def log(self, target: str) -> str:
         """The log of a target in the last run, with times and digests replaced."""
-        return self._settled((self.root / "_build/logs/latest" / target).read_bytes())
+        return self.settled((self.root / "_build/logs/latest" / target).read_bytes())
 
-    def _settled(self, data: bytes) -> str:
+    def settled(self, data: bytes) -> str:
+        """What was printed, with what differs from run to run replaced."""
         text = data.decode(errors="backslashreplace").replace(str(self.root), "ROOT")
         for pattern, settled in _SETTLED:
             text = re.sub(pattern, settled, text, flags=re.MULTILINE)
