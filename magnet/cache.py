@@ -112,21 +112,29 @@ class BuildCache:
         `give_up` is asked while it waits. With `force` it is a Miss in any case.
         """
         if not force and (hit := self._seen_or_there(key)):
+            if reference(key.digest) not in self._seen:  # else it is the latest: that one is asked for ahead
+                self._remember(key)
             yield hit
             return
         with locked(self._directory, key.digest, give_up):
             # Another may have done it since, whether or not it had to be waited for.
             again = None if force else self.look_up(key)
+            if again:
+                self._remember(key)
             yield again or Miss(self, key)
 
     def save(self, key: CacheKey, image: Image, files: Mapping[str, str]) -> None:
         """Tag the image with the key, and release the keys that are too many."""
         self._backend.tag(image.id, [reference(key.digest)], self._shell)
+        self._remember(key)
+        _write(_files_path(self._record), {"key": key.digest, "files": files})
+
+    def _remember(self, key: CacheKey) -> None:
+        """Let the key be the latest of this build, and release those that are too many."""
         records = [one for one in read_record(self._record) if one["key"] != key.digest]
         told = {"target": self._name.target, "dockerfile": self._name.dockerfile, "stage": self._name.stage}
         kept = [{"version": _RECORD_VERSION, "key": key.digest, "parts": key.parts, "build": told}, *records]
         _write(self._record, kept[:KEPT])
-        _write(_files_path(self._record), {"key": key.digest, "files": files})
         for old in kept[KEPT:]:
             if not self._is_held_elsewhere(old["key"]):
                 with suppress(MagnetError):  # it may be in use, or gone
