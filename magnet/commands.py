@@ -27,6 +27,7 @@ _KNOWN = {
     "builds": "records of builds",
     "files.sqlite": "file index",
     "locks": "locks",
+    "readings": "readings of Dockerfiles",
     "objects": "outputs of targets",
     "runs": "directories of runs",
     "targets.sqlite": "records of targets",
@@ -36,9 +37,9 @@ _KNOWN = {
 _HELP = f"""See and free what magnet's cache holds.
 
 A build that is done is an image in the engine's own store, under the name {REPOSITORY}:KEY, in which KEY is a digest of
-all that went into it. As long as the name is there, the build is not done again. Each build keeps its last {KEPT} keys,
-so that switching branches finds both done; keys of builds that are gone from the magnetfile, and those of other
-projects and checkouts, stay until they are pruned.
+all that went into it. As long as the name is there, the build is not done again. Each build keeps the {KEPT} keys that
+it used last, so that switching branches finds both done. The keys of builds that are gone from the magnetfile, and
+those of other projects and checkouts, stay until `prune --all`.
 
 The engine is chosen as for targets: `magnet --backend podman cache list`. Docker has a store of its own; podman and
 buildah share one for each user. The project is that of the nearest magnetfile, else the working directory; -C and -f
@@ -50,9 +51,9 @@ What is removed is built again when it is wanted again. Nothing else is lost.
 _LIST_HELP = """List the keys in the engine's store, the newest first, and what lies in the project's `_build`.
 
 For each key: its first twelve digits, its age, the size of its image, and the build of this project that keeps it,
-which is a target and its Dockerfile. `latest` is the build's last key that this engine holds, `older` one before it;
-keys that no build of this project keeps are `elsewhere`: they are those of other projects and checkouts, or of builds
-whose record is gone.
+which is a target and its Dockerfile. `latest` is the key that the build made or found done last, of those that this
+engine holds, and `older` one before it; keys that no build of this project keeps are `elsewhere`: they are those of
+other projects and checkouts, or of builds whose record is gone.
 
 Sizes are the engine's, which counts the layers that images share for each of them: the total is the most that the
 images take.
