@@ -7,6 +7,7 @@ from magnet.backends.base import Backend
 from magnet.cache import BuildCache, BuildName, Hit, last_references, reference
 from magnet.index import FileIndex
 from magnet.key import cache_key, not_skippable
+from magnet.memory import Memory
 from magnet.model import Image
 from magnet.preparation import (
     Prepared,
@@ -28,6 +29,7 @@ class Answer:
 
     is_done: bool
     reasons: tuple[str, ...] = ()
+    image: Image | None = None
 
 
 @frozen
@@ -42,7 +44,7 @@ class Builder:
     def prepare(self, recipe: Recipe, root: Path, index: FileIndex) -> Prepared:
         """Find out what goes into a build of the project at `root`, without building anything."""
         last = last_references(self.workspace.cache, self._name(recipe, dockerfile_of(recipe, root)))
-        return prepare(recipe, root, self.backend, self.shell, index, also=last)
+        return prepare(recipe, root, self.backend, self.shell, index, self._memory, also=last)
 
     def build(self, prepared: Prepared, index: FileIndex, *, force: bool = False) -> tuple[Image, bool]:
         """The image, and whether it was there already; `force` builds it anyway.
@@ -59,7 +61,7 @@ class Builder:
                 self.backend.retag(found.image, prepared.recipe.tags, self.shell, prepared.seen)
                 return replace(found.image, tags=prepared.recipe.tags), True
             image = self._by_engine(prepared)
-            if is_still_so(prepared, index, self.backend, self.shell):
+            if is_still_so(prepared, index, self.backend, self.shell, self._memory):
                 found.save(image, files(prepared))
             else:
                 self.shell.say("Files of the build changed while it ran, so that its image gets no key.")
@@ -72,8 +74,8 @@ class Builder:
         if why := not_skippable(prepared):
             return Answer(False, (why,))
         key = cache_key(prepared)
-        if self._cache(prepared).look_up(key):
-            return Answer(True)
+        if hit := self._cache(prepared).look_up(key):
+            return Answer(True, image=hit.image)
         return Answer(False, self._cache(prepared).reasons(key, lambda: files(prepared)))
 
     def print_command(self, prepared: Prepared) -> Image:
@@ -89,8 +91,12 @@ class Builder:
             return self.backend.build(asked, self.shell)
 
     def _cache(self, prepared: Prepared) -> BuildCache:
-        name = self._name(prepared.recipe, prepared.dockerfile.path)
+        name = self._name(prepared.recipe, prepared.dockerfile)
         return BuildCache(self.backend, self.shell, self.workspace.cache, name, prepared.seen)
+
+    @property
+    def _memory(self) -> Memory:
+        return Memory(self.workspace.cache / "readings")
 
     def _name(self, recipe: Recipe, dockerfile: Path) -> BuildName:
         return BuildName(self.target, str(dockerfile), recipe.stage, str(recipe.directory))

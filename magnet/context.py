@@ -11,13 +11,14 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
 from pathlib import Path
-from typing import Literal, NamedTuple
-
-from e2b_dockerfile_utils import PatternMatcher
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from magnet.errors import MagnetError, MagnetfileError, did_you_mean
 from magnet.model import Copy
 from magnet.values import frozen
+
+if TYPE_CHECKING:
+    from e2b_dockerfile_utils import PatternMatcher
 
 PERMISSIONS = 0o777
 """The bits of a mode that count; setuid, setgid and sticky are lost or kept as the engine likes."""
@@ -95,17 +96,21 @@ def find_ignore_file(directory: Path, dockerfile: Path) -> Path | None:
 
 
 def read_ignore_file(path: Path) -> tuple[str, ...]:
-    """The patterns in an ignore file, cleaned as Moby does it; bytes that are no UTF-8 as os.fsdecode does.
+    """The patterns in an ignore file, as `ignore_patterns` gives them; bytes that are no UTF-8 as os.fsdecode does."""
+    try:
+        return ignore_patterns(path, path.read_bytes().decode(errors="surrogateescape"))
+    except OSError as error:
+        raise cannot_read(os.fsencode(path), error) from error
+
+
+def ignore_patterns(path: Path, text: str) -> tuple[str, ...]:
+    """The patterns in the text of the ignore file at `path`, cleaned as Moby does it.
 
     Podman 4.3 cleans none by itself: there, a pattern that begins with `/` matches nothing. The format is Moby's:
     https://docs.docker.com/build/concepts/context/#dockerignore-files
     """
-    try:
-        text = path.read_bytes().decode("utf-8", "surrogateescape").removeprefix("\ufeff")
-    except OSError as error:
-        raise cannot_read(os.fsencode(path), error) from error
     patterns: list[str] = []
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
         matcher = _matcher([line], f"`{path}`, line {number}: ")
         # A `#` after a blank starts no comment, and must not when the blank is gone.
         patterns += (re.sub(r"^#", r"\\#", pattern) for pattern in (matcher.patterns if matcher else ()))
@@ -318,14 +323,16 @@ def _leaf(path: bytes, source: bytes, info: os.stat_result) -> Entry:
     )
 
 
-def _matcher(patterns: Sequence[str], where: str = "") -> PatternMatcher | None:
+def _matcher(patterns: Sequence[str], where: str = "") -> "PatternMatcher | None":
+    from e2b_dockerfile_utils import PatternMatcher  # costs 8 ms, and a tree that is known is not walked
+
     try:
         return PatternMatcher(list(patterns)) if patterns else None
     except ValueError as error:
         raise MagnetfileError(f"{where}{str(error).replace('Invalid', 'invalid', 1)}") from error
 
 
-def _may_match_below(matcher: PatternMatcher | None, name: str) -> bool:
+def _may_match_below(matcher: "PatternMatcher | None", name: str) -> bool:
     if matcher is None:
         return False
     # The library compares component by component, but `[^a]` matches a `/` too, as in Moby.

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
-from magnet import Copy, Image, MagnetError, Mount, Parameter, T, target
+from magnet import Copy, Image, MagnetError, Mount, Parameter, T, reading, target
 from magnet import context as contexts
 from magnet import dockerfile as dockerfiles
 from magnet.backends.options import BUILD_OPTIONS, RUN_OPTIONS
@@ -198,7 +198,7 @@ def _pull_policy(word: str) -> str:
 def _narrow(t: T, directory: str, file: str, stage: str, build_args: dict[str, str]) -> list[Copy] | None:
     """The files of a directory that its Dockerfile copies; None, which is all, where that cannot be known."""
     root = Path(t.project.root, directory)
-    path = Path(t.project.root, file) if file else dockerfiles.find(root)
+    path = Path(t.project.root, file) if file else reading.find(root)
     sources = dockerfiles.parse(path).sources(stage or None, build_args)
     if sources is None or EVERYTHING in sources:
         return None

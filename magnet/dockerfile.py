@@ -22,9 +22,6 @@ from magnet.model import EMPTY, Platform
 from magnet.sources import copied, flag, is_remote, mounted, mounts, source_words
 from magnet.values import frozen
 
-NAMES = ("Dockerfile", "Containerfile")
-"""The names of a Dockerfile that nobody had to name, in the order in which they are looked for."""
-
 SCRATCH = "scratch"
 """The base that is no image."""
 
@@ -163,23 +160,18 @@ class Dockerfile:
         )
 
 
-def find(directory: Path) -> Path:
-    """The Dockerfile of a directory: `Dockerfile`, else `Containerfile`."""
-    for name in NAMES:
-        if (directory / name).is_file():
-            return directory / name
-    raise MagnetfileError(
-        f"there is no {' or '.join(NAMES)} in `{directory}`",
-        hint="name another file with `file=` in the magnetfile, or with `-f` on the command line",
-    )
-
-
 def parse(path: Path) -> Dockerfile:
     """Read and parse a Dockerfile. Bytes that are not UTF-8 are kept, as os.fsdecode keeps them."""
     try:
-        text = path.read_bytes().decode("utf-8", "surrogateescape").removeprefix("\ufeff")
+        content = path.read_bytes()
     except OSError as error:
         raise MagnetfileError(f"cannot read `{path}`: {error.strerror}") from error
+    return parse_text(path, content.decode(errors="surrogateescape"))
+
+
+def parse_text(path: Path, text: str) -> Dockerfile:
+    """Parse what was read from the Dockerfile at `path`."""
+    text = text.removeprefix("\ufeff")
     try:
         ast = parse_dockerfile_ast(text)
     except DockerfileSyntaxError as error:

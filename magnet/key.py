@@ -37,13 +37,12 @@ class CacheKey:
 
 def cache_key(prepared: Prepared) -> CacheKey:
     """The key of a prepared build."""
-    recipe, dockerfile = prepared.recipe, prepared.dockerfile
-    described = prepared.described
+    recipe, read = prepared.recipe, prepared.reading
     return CacheKey(
         {
-            "syntax": [dockerfile.syntax or "", dockerfile.escape],
-            "instructions": described.instructions,
-            "build args": {**described.arguments, **_args_without_arg(prepared)},
+            "syntax": [read.syntax, read.escape],
+            "instructions": read.instructions,
+            "build args": {**read.arguments, **_args_without_arg(prepared)},
             "platform": str(recipe.platform) if recipe.platform else "",
             "labels": dict(recipe.labels),
             "options": [_without_values(option) for option in recipe.options],
@@ -56,13 +55,13 @@ def cache_key(prepared: Prepared) -> CacheKey:
 def not_skippable(prepared: Prepared) -> str | None:
     """Why a build cannot be skipped though its key is known, or None."""
     recipe = prepared.recipe
-    for url in prepared.described.unchecked:
+    for url in prepared.reading.unchecked:
         return f"`ADD {url}` has no --checksum, and what is there may have changed"
-    for name in prepared.dockerfile.bases(recipe.stage, recipe.build_args, recipe.platform):
+    for name in prepared.reading.bases:
         if name not in prepared.bases:
             return f"the base image `{name}` is not here yet"
     for name, image in prepared.bases.items():
-        platform = prepared.described.platforms.get(name)
+        platform = prepared.reading.platforms.get(name)
         wanted = Platform.parse(platform) if platform else recipe.platform
         if wanted and not same_platform(image.platform, wanted):
             return f"the base image `{name}` that is here is for {image.platform}"
@@ -72,7 +71,7 @@ def not_skippable(prepared: Prepared) -> str | None:
 def _args_without_arg(prepared: Prepared) -> dict[str, str]:
     """The build args that count though no ARG of the Dockerfile declares them."""
     given = prepared.recipe.build_args
-    if prepared.dockerfile.is_foreign or any(image.has_triggers for image in prepared.bases.values()):
+    if prepared.reading.is_foreign or any(image.has_triggers for image in prepared.bases.values()):
         return dict(given)
     return {name: value for name, value in given.items() if name.startswith("BUILDKIT_") or name == "SOURCE_DATE_EPOCH"}
 

@@ -2,23 +2,20 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence, Set
-from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 from types import MappingProxyType
 
-from e2b_dockerfile_utils import PatternMatcher
-
 from magnet import context as contexts
-from magnet import dockerfile
+from magnet import reading
 from magnet.backends.base import Backend
 from magnet.context import Entry, Walked
-from magnet.dockerfile import Described, Dockerfile
 from magnet.errors import EngineError, MagnetfileError
 from magnet.index import FileIndex, Tree
+from magnet.memory import Memory
 from magnet.model import EMPTY, BuildRequest, Copy, Image, Modes, Option, Platform, Pull, Whole
-from magnet.narrow import narrow
 from magnet.process import Shell
+from magnet.reading import Reading
 from magnet.sources import EVERYTHING, as_line, has_wildcard, literal_pattern
 from magnet.values import frozen, replace
 from magnet.workspace import BUILD_DIRECTORY
@@ -63,6 +60,8 @@ class Context:
         """What put an entry into the context, in a few words."""
         if self.sources is None:
             return "not ignored" if self.directory else "declared"
+        from e2b_dockerfile_utils import PatternMatcher
+
         path = os.fsdecode(entry.path)
         source = next((source for source in self.sources if PatternMatcher([as_line(source)]).matches(path)), None)
         return f"copied as `{source}`" if source else "a link leads there"
@@ -76,20 +75,22 @@ class Prepared:
     """
 
     recipe: Recipe
-    dockerfile: Dockerfile
+    dockerfile: Path
+    reading: Reading
     bases: Mapping[str, Image]
     context: Context
     tree: Tree
     seen: Mapping[str, Image | None] = MappingProxyType({})
 
-    @cached_property
-    def described(self) -> Described:
-        """What of the Dockerfile decides the result."""
-        return self.dockerfile.described(self.recipe.stage, self.recipe.build_args, self.recipe.platform)
-
 
 def prepare(
-    recipe: Recipe, root: Path, backend: Backend, shell: Shell, index: FileIndex, also: Sequence[str] = ()
+    recipe: Recipe,
+    root: Path,
+    backend: Backend,
+    shell: Shell,
+    index: FileIndex,
+    memory: Memory,
+    also: Sequence[str] = (),
 ) -> Prepared:
     """Find out what goes into a build, without building anything.
 
@@ -100,35 +101,39 @@ def prepare(
     file = dockerfile_of(recipe, root)
     if isinstance(recipe.context, Whole) and recipe.context.directory is not None:
         directory = _directory(root, recipe.context.directory)
-    parsed = dockerfile.parse(file)
-    parsed.stage(recipe.stage)  # must exist
-    names = parsed.bases(recipe.stage, recipe.build_args, recipe.platform)
+    read = reading.read(file, recipe.stage, recipe.build_args, recipe.platform, memory)
+    names = read.bases
+    ignore = contexts.find_ignore_file(directory, file)
+    ignored = reading.read_ignore_file(ignore, memory) if ignore else ()
     with backend.asking([*names, *recipe.tags, *also], shell) as answers:
-        context = _context(recipe, root, directory, parsed, {})
+        context = _context(recipe, root, directory, read, ignored, {})
         tree = index.tree(context.name, context.walk)
         seen = answers()
     bases = _bases(names, recipe, backend, shell, seen)
     if any(image.has_triggers for image in bases.values()):
-        context = _context(recipe, root, directory, parsed, bases)
+        context = _context(recipe, root, directory, read, ignored, bases)
         tree = index.tree(context.name, context.walk)
     # A name that was pulled since may mean another image now.
-    return Prepared(recipe, parsed, bases, context, tree, {name: seen[name] for name in seen if name not in names})
+    seen = {name: seen[name] for name in seen if name not in names}
+    return Prepared(recipe, file, read, bases, context, tree, seen)
 
 
 def dockerfile_of(recipe: Recipe, root: Path) -> Path:
     """The absolute path of the Dockerfile that a recipe means."""
     if recipe.file is None:
-        return dockerfile.find(_directory(root, recipe.directory))
+        return reading.find(_directory(root, recipe.directory))
     file = Path(os.path.abspath(root / recipe.file))
     if not file.is_file():
         raise MagnetfileError(f"there is no Dockerfile `{recipe.file}`", hint=f"looked for it in {root}")
     return file
 
 
-def is_still_so(prepared: Prepared, index: FileIndex, backend: Backend, shell: Shell) -> bool:
+def is_still_so(prepared: Prepared, index: FileIndex, backend: Backend, shell: Shell, memory: Memory) -> bool:
     """Whether the Dockerfile, the files of the context and the base images are what they were before the build."""
+    recipe = prepared.recipe
     tree = index.tree(prepared.context.name, prepared.context.walk)
-    if tree.digest != prepared.tree.digest or dockerfile.parse(prepared.dockerfile.path) != prepared.dockerfile:
+    read = reading.read(prepared.dockerfile, recipe.stage, recipe.build_args, recipe.platform, memory)
+    if tree.digest != prepared.tree.digest or read != prepared.reading:
         return False
     with backend.asking(prepared.bases, shell) as answers:
         now = answers()
@@ -143,11 +148,10 @@ def defeats_layer_cache(prepared: Prepared, backend: Backend) -> bool:
     https://github.com/moby/buildkit/issues/2300
     """
     if backend.engine.builder == "buildah":
-        return prepared.described.mounts_context
+        return prepared.reading.mounts_context
     if backend.engine.builder == "legacy":
         return False
-    recipe = prepared.recipe
-    sources = prepared.dockerfile.sources(recipe.stage, recipe.build_args, recipe.platform)
+    sources = prepared.reading.sources
     links = {os.fsdecode(entry.path) for entry in prepared.tree.entries if entry.kind == "link"}
     if sources is None:
         return bool(links)
@@ -156,13 +160,15 @@ def defeats_layer_cache(prepared: Prepared, backend: Backend) -> bool:
 
 
 def _seems_empty(source: str, links: Set[str], paths: Sequence[str]) -> bool:
+    from e2b_dockerfile_utils import PatternMatcher
+
     directories = list(accumulate(source.split("/")[:-1], "{}/{}".format))
     return not links.isdisjoint(directories) or not any(map(PatternMatcher([as_line(source)]).matches, paths))
 
 
 def request(prepared: Prepared, backend: Backend, scratch: Path, *, dry_run: bool) -> BuildRequest:
     """The request that builds it, with its context and ignore file in `scratch`."""
-    recipe, parsed = prepared.recipe, prepared.dockerfile
+    recipe = prepared.recipe
     context, given, ignorefile = _on_disk(prepared, backend, scratch, dry_run=dry_run)
     return BuildRequest(
         context=context,
@@ -171,7 +177,7 @@ def request(prepared: Prepared, backend: Backend, scratch: Path, *, dry_run: boo
         iidfile=scratch / "iid",
         tags=recipe.tags,
         build_args=recipe.build_args,
-        stage=None if recipe.stage is None else parsed.target(recipe.stage),
+        stage=prepared.reading.stage,
         no_cache=recipe.no_cache,
         labels=recipe.labels,
         platform=recipe.platform,
@@ -195,8 +201,10 @@ def _bases(
     return {name: backend.resolve(name, shell, pull=recipe.pull, platform=recipe.platform, seen=seen) for name in names}
 
 
-def _context(recipe: Recipe, root: Path, directory: Path, parsed: Dockerfile, bases: Mapping[str, Image]) -> Context:
-    context = _context_as_it_is(recipe, root, directory, parsed, bases)
+def _context(
+    recipe: Recipe, root: Path, directory: Path, read: Reading, ignored: tuple[str, ...], bases: Mapping[str, Image]
+) -> Context:
+    context = _context_as_it_is(recipe, root, directory, read, ignored, bases)
     if recipe.modes == "keep":
         return context
     name = repr((recipe.modes, context.name))
@@ -204,16 +212,14 @@ def _context(recipe: Recipe, root: Path, directory: Path, parsed: Dockerfile, ba
 
 
 def _context_as_it_is(
-    recipe: Recipe, root: Path, directory: Path, parsed: Dockerfile, bases: Mapping[str, Image]
+    recipe: Recipe, root: Path, directory: Path, read: Reading, ignored: tuple[str, ...], bases: Mapping[str, Image]
 ) -> Context:
     never = root / BUILD_DIRECTORY
     if recipe.context is not None and not isinstance(recipe.context, Whole):
         copies = recipe.context
         sources = [os.path.realpath(root / copy.source) for copy in copies]
         return Context(repr((copies, sources, str(never))), lambda: contexts.declared(copies, root, never))
-    ignore = contexts.find_ignore_file(directory, parsed.path)
-    ignored = contexts.read_ignore_file(ignore) if ignore else ()
-    selected, widened = _sources(recipe, parsed, bases)
+    selected, widened = _sources(recipe, read, bases)
     shut = _below(never, directory)
     name = repr((os.path.realpath(directory), selected, ignored, str(never)))
     if selected is None or EVERYTHING in selected:
@@ -228,30 +234,31 @@ def _context_as_it_is(
     is_written = all(map(_can_be_written, selected)) and not any(pattern.startswith("!") for pattern in ignored)
 
     def ignores() -> tuple[str, ...]:
+        from magnet.narrow import narrow
+
         patterns, _ = narrow(directory, selected, ignored, never)
         if EVERYTHING in patterns:
             return (*ignored, *shut)
         return ("*", *(f"!{pattern}" for pattern in patterns), *ignored, *shut)
 
     def walk() -> Walked:
+        from magnet.narrow import narrow
+
         return narrow(directory, selected, ignored, never)[1]
 
     return Context(name, walk, directory, is_written, ignores, sources=selected)
 
 
-def _sources(
-    recipe: Recipe, parsed: Dockerfile, bases: Mapping[str, Image]
-) -> tuple[tuple[str, ...] | None, str | None]:
+def _sources(recipe: Recipe, read: Reading, bases: Mapping[str, Image]) -> tuple[tuple[str, ...] | None, str | None]:
     """The sources of an automatic context, or None and why there are none."""
     if recipe.context is not None:
         return None, None
-    sources = parsed.sources(recipe.stage, recipe.build_args, recipe.platform)
-    if sources is None:
+    if read.sources is None:
         return None, "the Dockerfile copies what cannot be known before it is built"
     for name, image in bases.items():
         if image.has_triggers:
             return None, f"the base image `{name}` has ONBUILD instructions, which may copy more"
-    return sources, None
+    return tuple(read.sources), None
 
 
 def _means_one_thing(ignored: Sequence[str]) -> bool:
@@ -293,7 +300,7 @@ def _on_disk(prepared: Prepared, backend: Backend, scratch: Path, *, dry_run: bo
     BuildKit keeps what it has of a context under the name of its directory, and then trusts sizes and times: so the
     context's name is always its digest, as that of a staged directory of hard links, or of a link to the directory.
     """
-    context, file = prepared.context, prepared.dockerfile.path
+    context, file = prepared.context, prepared.dockerfile
     named = scratch / prepared.tree.digest
     is_legacy = backend.engine.builder == "legacy"
     if is_legacy:
@@ -314,7 +321,7 @@ def _on_disk(prepared: Prepared, backend: Backend, scratch: Path, *, dry_run: bo
 
 def _is_in_place(prepared: Prepared, backend: Backend) -> bool:
     # Podman and buildah mount all of a directory into a step, whatever is ignored.
-    mounts_all = backend.engine.builder == "buildah" and prepared.described.mounts_context
+    mounts_all = backend.engine.builder == "buildah" and prepared.reading.mounts_context
     return prepared.context.in_place and not mounts_all
 
 

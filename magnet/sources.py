@@ -6,9 +6,10 @@ The rules are BuildKit's: https://github.com/moby/buildkit/tree/master/frontend/
 import posixpath
 import re
 from collections.abc import Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from e2b_dockerfile_utils import DockerfileInstruction, PatternMatcher, parse_heredoc
+if TYPE_CHECKING:
+    from e2b_dockerfile_utils import DockerfileInstruction
 
 EVERYTHING = "."
 """The source that stands for the whole build context."""
@@ -29,13 +30,13 @@ def is_remote(source: str) -> bool:
     return _REMOTE.match(source) is not None
 
 
-def flag(instruction: DockerfileInstruction, name: str) -> str | None:
+def flag(instruction: "DockerfileInstruction", name: str) -> str | None:
     """The value of a flag of an instruction."""
     prefix = f"--{name}="
     return next((flag.removeprefix(prefix) for flag in instruction.flags if flag.startswith(prefix)), None)
 
 
-def mounts(instruction: DockerfileInstruction) -> list[dict[str, str]]:
+def mounts(instruction: "DockerfileInstruction") -> list[dict[str, str]]:
     """The fields of each mount of a RUN."""
     if instruction.name != "RUN":
         return []
@@ -46,17 +47,19 @@ def mounts(instruction: DockerfileInstruction) -> list[dict[str, str]]:
     ]
 
 
-def source_words(instruction: DockerfileInstruction) -> list[str]:
+def source_words(instruction: "DockerfileInstruction") -> list[str]:
     """The sources of a COPY or an ADD as they are written, without heredocs.
 
     Outside of JSON engines split at every blank, whatever quotes and escapes say.
     """
+    from e2b_dockerfile_utils import parse_heredoc  # costs 8 ms, and what is known is not read again
+
     is_split = instruction.json or instruction.heredocs
     words = instruction.args if is_split else " ".join(instruction.args).split()
     return [word for word in words[:-1] if not (instruction.heredocs and parse_heredoc(word))]
 
 
-def copied(instruction: DockerfileInstruction, scope: Scope) -> Iterator[str | None]:
+def copied(instruction: "DockerfileInstruction", scope: Scope) -> Iterator[str | None]:
     """What a COPY or an ADD takes; None for what cannot be known."""
     if flag(instruction, "from"):
         return
@@ -68,7 +71,7 @@ def copied(instruction: DockerfileInstruction, scope: Scope) -> Iterator[str | N
             yield from _patterns(_in_context(source))
 
 
-def mounted(instruction: DockerfileInstruction, scope: Scope) -> Iterator[str | None]:
+def mounted(instruction: "DockerfileInstruction", scope: Scope) -> Iterator[str | None]:
     """What the bind mounts of a RUN take; None for what cannot be known."""
     for mount in mounts(instruction):
         kind = scope.expand(mount.get("type", "bind"), instruction.start_line)
@@ -92,6 +95,8 @@ def _patterns(source: str) -> set[str]:
     fixed = next((number for number, part in enumerate(parts) if has_wildcard(part)), len(parts))
     above = "/".join(parts[:fixed])
     below = re.sub(r"\*+", "*", "/".join(parts[fixed:]))
+    from e2b_dockerfile_utils import PatternMatcher
+
     try:
         PatternMatcher([below])
     except ValueError:

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from magnet.backends import choose
 from magnet.backends.base import Backend
 from magnet.index import FileIndex
+from magnet.memory import Memory
 from magnet.preparation import Prepared, Recipe, prepare, request
 from magnet.process import Children, Shell
 from magnet.staging import unstage
@@ -74,7 +75,9 @@ class Oracle:
     def narrow(self, root: Path, scratch: Path, build_args: Mapping[str, str]) -> tuple[Prepared, Files]:
         """What the engine makes of magnet's request."""
         with FileIndex(scratch / "index") as index:
-            prepared = prepare(Recipe(build_args=build_args), root, self.backend, self.shell, index)
+            prepared = prepare(
+                Recipe(build_args=build_args), root, self.backend, self.shell, index, Memory(scratch / "readings")
+            )
         command = self.backend.build_command(request(prepared, self.backend, scratch, dry_run=False))
         kept = [word for word in command.argv if not re.match(r"--(layers|load|force-rm|iidfile=.*)$", word)]
         return prepared, self.files(kept)
@@ -115,13 +118,14 @@ class Oracle:
 
 
 @pytest.fixture(scope="module")
-def oracle(column: Column, client: Path | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Oracle]:
+def oracle(column: Column, client: Path | None, tmp_path_factory: pytest.TempPathFactory) -> Oracle:
     directory = tmp_path_factory.mktemp("oracle")
     env = Magnet(column, directory, client).env
     with pytest.MonkeyPatch.context() as patch:
         for name, value in env.items():
             patch.setenv(name, value)
-        yield Oracle(choose(column.backend), column, env, directory)
+        backend = choose(column.backend)
+    return Oracle(backend, column, env, directory)
 
 
 def files_in(tar: Path) -> Files:

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from magnet.dockerfile import Dockerfile, find, parse
+from magnet.dockerfile import Dockerfile, parse
 from magnet.errors import MagnetfileError
 from magnet.model import Platform
+from magnet.reading import find
 
 ARM = Platform("linux", "arm", "v7")
 

@@ -13,6 +13,7 @@ from blake3 import blake3
 
 from magnet.index import FileIndex
 from magnet.key import CacheKey, cache_key, differences, not_skippable
+from magnet.memory import Memory
 from magnet.model import Copy, Image, Option, Platform, Whole
 from magnet.preparation import Prepared, Recipe, prepare
 from magnet.process import Children, Shell
@@ -94,7 +95,7 @@ def prepared(root: Path, given: Given) -> Prepared:
     backend: Any = SimpleNamespace(asking=asking, resolve=resolve)
     shell = Shell(Children(), lambda stream, data: None, lambda command: None, root, {}, nullcontext)
     with FileIndex(root.parent / f"{root.name}.index") as index:
-        return prepare(given.recipe, root, backend, shell, index)
+        return prepare(given.recipe, root, backend, shell, index, Memory(root.parent / "readings"))
 
 
 def key_of(root: Path, given: Given) -> CacheKey:
