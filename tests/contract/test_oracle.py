@@ -96,7 +96,9 @@ class Oracle:
             return files_in(tar)
         finally:
             if iid.exists():
-                self.run(self.column.backend, "rmi", "--force", iid.read_text())
+                subprocess.run(
+                    [self.column.backend, "rmi", "--force", iid.read_text()], env=self.env, capture_output=True
+                )
             tar.unlink(missing_ok=True)
 
     def export(self, image: str, tar: Path) -> None:
