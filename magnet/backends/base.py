@@ -42,6 +42,11 @@ DETAIL_LINES = 8
 _REMOVAL = 3600
 """Seconds that an engine may take to remove images, which may be large."""
 
+# `Error: checking if image "94ba..." is dangling: reading image "94ba...": ... image not known`: podman, whose list of
+# images fails where one of them is removed meanwhile.
+_VANISHED = re.compile(rb"image \"?[0-9a-f]{64}.*image not known", re.DOTALL)
+_LOOKS = 5
+
 _USED_BY = re.compile(r"(?:container|image used by) ([0-9a-f]{12})")
 _NO_PROGRAM = re.compile(r"exec(utable)?\b.*(not found|no such file|permission denied|exec format)", re.IGNORECASE)
 _IMAGE_ID = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
@@ -302,7 +307,7 @@ class Backend(ABC):
     def images(self, name: str | None = None) -> tuple[ImageListing, ...]:
         """The images in the engine's store: all, or those of one repository."""
         command = self.images_command(name)
-        answer = ask(command)
+        answer = _ask_for_list(command)
         if answer.returncode != 0:
             if name and self.is_missing(answer):
                 return ()
@@ -507,6 +512,16 @@ def major(version: str) -> int:
 def host_user() -> str:
     """The caller as `uid:gid`."""
     return f"{os.getuid()}:{os.getgid()}"
+
+
+def _ask_for_list(command: Command) -> Completed:
+    """The answer to an `images_command`, asked again where an image vanished while the engine looked at it."""
+    answer = ask(command)
+    for _ in range(_LOOKS):
+        if answer.returncode == 0 or not _VANISHED.search(answer.stderr):
+            break
+        answer = ask(command)
+    return answer
 
 
 def _why_left(answer: Completed) -> str:

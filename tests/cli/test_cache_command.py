@@ -104,6 +104,14 @@ def test_list_as_json_has_whole_keys_and_bytes(magnet: Program, words: tuple[str
     }
 
 
+def test_an_image_that_vanishes_while_podman_lists_them_is_no_failure(magnet: Program) -> None:
+    store(magnet, row(A))
+    fails = f"""mkdir "$HOME/failed" 2>/dev/null && {{ echo 'Error: checking if image "{B}" is dangling: image not known' >&2; exit 125; }};"""
+    magnet.engine("podman", PODMAN.replace("images)", f"images) {fails}"))
+    assert "\n  1 key, 1 image, 2MB\n" in magnet("cache", "list").out
+    assert (magnet.root.parent / "failed").is_dir()
+
+
 def test_where_nothing_is_there_is_nothing_to_see_nor_to_remove(magnet: Program) -> None:
     store(magnet)
     assert magnet("cache", "list") == Result(0, "Keys in podman 5.4.2 rootless:\n  0 keys, 0 images, 0B\n", "")
