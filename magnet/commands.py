@@ -292,9 +292,9 @@ def _prune_keys(place: _Place, chosen: Sequence[StoredKey], *, forget: bool) -> 
     _report("Removed from", place, pruned.removed)
     _report("Left in", place, left, [why for _, why in pruned.left])
     if pruned.removed:
-        gone = [key for key in pruned.removed if key.image in pruned.gone]
-        size = human_size(keys.total_size(gone))
-        print(f"{_count(len(pruned.removed), 'key')}; {_count(len(pruned.gone), 'image')} gone, of up to {size}.")
+        size = human_size(keys.total_size(key for key in pruned.removed if key.image in pruned.gone))
+        gone = f"{_count(len(pruned.gone), 'image')} gone, of up to {size}" if pruned.gone else "no image gone"
+        print(f"{_count(len(pruned.removed), 'key')}; {gone}.")
     return bool(chosen)
 
 

@@ -136,6 +136,13 @@ def test_prune_removes_what_is_superseded_and_says_what_is_gone(magnet: Program)
     assert asked(magnet) == [f"localhost/magnet:{B}", f"localhost/magnet:{C}"]
 
 
+def test_prune_of_keys_whose_images_have_other_names_says_that_none_is_gone(magnet: Program) -> None:
+    tagged = row(B, names=("localhost/app:1",))
+    store(magnet, row(A), tagged, after=(row(A), {**tagged, "Names": ["localhost/app:1"]}))
+    record(magnet, A, B)
+    assert magnet("cache", "prune").out.endswith("\n1 key; no image gone.\n")
+
+
 @pytest.mark.parametrize(
     ("words", "gone"),
     [
