@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from e2b_dockerfile_utils import PatternMatcher
-
 from magnet.context import PERMISSIONS, Entry, Walked, cannot_read, in_order, selected, shown
 from magnet.errors import MagnetfileError, did_you_mean
 from magnet.sources import has_wildcard
@@ -76,10 +74,14 @@ def _matching(glob: str) -> Callable[[str], bool]:
 
 
 def _matcher(globs: Sequence[str]) -> Callable[[str], bool]:
+    from e2b_dockerfile_utils import PatternMatcher  # costs 12 ms, and what has not changed is not walked
+
     return PatternMatcher(list(globs)).matches
 
 
 def _check(globs: Sequence[str]) -> None:
+    from e2b_dockerfile_utils import PatternMatcher
+
     for glob in globs:
         try:
             PatternMatcher([glob.removeprefix("!")])

@@ -17,7 +17,7 @@ from blake3 import blake3
 
 from magnet.context import Entry, Walked, in_order
 from magnet.digest import FORMAT
-from magnet.snapshot import Snapshot, entries_of, files_of, is_unchanged, take
+from magnet.snapshot import Snapshot, entries_of, files_of, is_unchanged, merged, take
 from magnet.values import frozen
 
 if TYPE_CHECKING:
@@ -53,6 +53,11 @@ class Tree:
     def contents(self) -> Mapping[bytes, str]:
         """The digest of each file's content, as `file_digest` gives it, by the path of its source."""
         return {source: content.hex() for source, (_, content) in files_of(self._snapshot)}
+
+
+def seen(trees: Iterable[Tree]) -> Snapshot:
+    """All that was seen of some trees: it is unchanged if each of them is."""
+    return merged([tree._snapshot for tree in trees])
 
 
 class FileIndex:

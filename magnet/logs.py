@@ -101,23 +101,29 @@ class LogFiles:
             file.close()
 
     def _open(self, vertex: Vertex) -> BinaryIO:
-        file = self._make(vertex)
+        file = os.fdopen(self._make(vertex), "r+b")
         file.write(_header(vertex))
         return file
 
     def _write(self, vertex: Vertex) -> None:
-        """Write the log of a vertex that began and ended at once, without a body."""
+        """Write the log of a vertex that began and ended at once, without a body; there may be a thousand of them."""
         log = self._restored.pop(vertex.digest, b"")
-        with self._make(vertex) as file:
-            file.write(_header(vertex) + log + b"\n" * (not log.endswith(b"\n") and bool(log)) + _trailer(vertex))
+        end = b"\n" if log and not log.endswith(b"\n") else b""
+        file = self._make(vertex)
+        try:
+            left = memoryview(_header(vertex) + log + end + _trailer(vertex))
+            while left:
+                left = left[os.write(file, left) :]
+        finally:
+            os.close(file)
 
-    def _make(self, vertex: Vertex) -> BinaryIO:
+    def _make(self, vertex: Vertex) -> int:
         name = file_name(vertex.name)
         number = 1
         while True:
             path = os.path.join(self._directory, name if number == 1 else f"{name}-{number}")
             with suppress(FileExistsError):
-                return os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o666), "r+b")
+                return os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o666)
             number += 1
 
     def _close(self, file: BinaryIO, vertex: Vertex) -> None:

@@ -20,7 +20,14 @@ from magnet.values import frozen, replace
 if TYPE_CHECKING:
     from magnet.envs import Variable
     from magnet.logs import LogFiles
-    from magnet.skipping import Hit, Look, Need, Skipper, Success  # a run in which nothing can be skipped does without
+    from magnet.skipping import (
+        Again,
+        Hit,
+        Look,
+        Need,
+        Skipper,
+        Success,
+    )  # a run in which nothing can be skipped does without
 
 
 @frozen
@@ -65,23 +72,21 @@ class Run:
         self._known_skipper: Skipper | None = None
         self._lock = threading.Lock()
 
-    def expect(self, calls: list[Call[Any]]) -> None:
-        """Prepare for a look at many calls that can be skipped."""
-        if calls:
-            self._skipper.expect(calls)
+    def expect(self, calls: list[Call[Any]]) -> Callable[[], None]:
+        """Prepare for a look at many calls that can be skipped; what is returned is called after it."""
+        return self._skipper.expect(calls) if calls else lambda: None
 
     def ready(self, call: Call[Any], values: list[Any]) -> tuple[Any] | None:
         """What a call returns of which nothing changed, and whose outputs are in place."""
         started = self.session.clock()
         try:
-            look = self._skipper.look(call, self._needs(call, values))
-            found = self._skipper.find(look, None)
+            again = self._skipper.ready(call, lambda: self._needs(call, values))
         except MagnetError:
             return None  # it is told when the call is run
-        if isinstance(found, str) or not found.is_in_place:
+        if again is None:
             return None
         vertex = self._vertex(call, started)
-        result, _ = self._skipped(found, look, vertex)
+        result, _ = self._skipped(call, again, vertex)
         completed = replace(vertex, completed=self.session.clock(), cached=True)
         self.session.emit(SolveStatus(vertexes=(vertex, completed)))
         return (result,)
@@ -130,12 +135,12 @@ class Run:
         look = self._skipper.look(call, self._needs(call, values))
         found = self._find(look, t)
         if found and found.is_in_place:
-            return self._skipped(found, look, vertex)
+            return self._skipped(call, found.again, vertex)
         with self._skipper.claim(look, lambda: self.session.children.is_stopping):
             # Another magnet may have done it meanwhile, whether or not it had to be waited for.
             found = self._find(look, t)
             if found and self._is_restored(found, t):
-                return self._skipped(found, look, vertex)
+                return self._skipped(call, found.again, vertex)
             return self._run(look, vertex, t), False
 
     def _find(self, look: "Look", t: T) -> "Hit | None":
@@ -152,11 +157,11 @@ class Run:
             return False
         return True
 
-    def _skipped(self, hit: "Hit", look: "Look", vertex: Vertex) -> tuple[Any, bool]:
-        self._results[look.call.key] = hit.result
-        if self._logs and hit.log:
-            self._logs.restore(vertex.digest, hit.log)
-        return hit.value, True
+    def _skipped(self, call: Call[Any], again: "Again", vertex: Vertex) -> tuple[Any, bool]:
+        self._results[call.key] = again.result
+        if self._logs and again.log:
+            self._logs.restore(vertex.digest, again.log)
+        return again.value, True
 
     def _run(self, look: "Look", vertex: Vertex, t: "_Watched") -> Any:
         """Run the body, and keep what came of it, if that can be."""
@@ -193,7 +198,7 @@ class Run:
         found = self._skipper.find(look, t.inspect) if look else f"`{first}`, which it needs, comes first"
         hit = None if isinstance(found, str) or (self.session.force and not self.session.question) else found
         if hit:
-            self._results[call.key] = hit.result
+            self._results[call.key] = hit.again.result
             if not hit.is_in_place:
                 self._not_in_place.add(call.key)
         if self.session.question:
@@ -201,11 +206,11 @@ class Run:
             goes_on = self.session.question.look(t.name, self._skipper.answer(look, found), inputs)
             if not goes_on and hit is None:
                 raise Canceled
-            return (self._call(call, t), False) if goes_on else (hit and hit.value, True)
+            return (self._call(call, t), False) if goes_on else (hit and hit.again.value, True)
         if hit is None:
             return self._call(call, t), False
         t.print("# Nothing changed." if hit.is_in_place else "# Nothing changed; its outputs are put back.")
-        return hit.value, True
+        return hit.again.value, True
 
     def _needs(self, call: Call[Any], values: list[Any]) -> "tuple[Need, ...]":
         """What a call needs, with the results: that of a target without inputs and outputs is what it returned."""

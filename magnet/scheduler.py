@@ -18,8 +18,8 @@ Ready = Callable[[Call[Any], list[Any]], "tuple[Any] | None"]
 It is asked of calls with inputs or outputs, at most once for equal calls, in the thread of whoever wants them.
 """
 
-Expect = Callable[[list[Call[Any]]], None]
-"""Is told of many calls before `ready` is asked of them."""
+Expect = Callable[[list[Call[Any]]], Callable[[], None]]
+"""Is told of many calls before `ready` is asked of them; what it returns is called afterwards."""
 
 _MANY = 8
 
@@ -149,9 +149,12 @@ class Scheduler:
         self._stopped.set()
 
     def _start_all(self, calls: list[Call[Any]]) -> list[_Node]:
-        if self._expect and len(calls) >= _MANY:
-            self._expect([call for call in calls if call.target.is_skippable])
-        return [self._start(call) for call in calls]
+        if self._expect is None or len(calls) < _MANY:
+            return [self._start(call) for call in calls]
+        settled = self._expect([call for call in calls if call.target.is_skippable])
+        nodes = [self._start(call) for call in calls]
+        settled()
+        return nodes
 
     def _start(self, call: Call[Any], depth: int = 0) -> _Node:
         with self._lock:

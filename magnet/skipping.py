@@ -8,13 +8,14 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blake3 import blake3
 
-from magnet import returned
+from magnet import graph, returned
+from magnet.buildfile import Call, Needed, as_call
 from magnet.digest import content_digest
 from magnet.envs import Variable
 from magnet.errors import MagnetError
@@ -26,14 +27,13 @@ from magnet.workspace import BUILD_DIRECTORY
 
 if TYPE_CHECKING:
     from magnet.body import Session
-    from magnet.buildfile import Call
     from magnet.building import Answer
     from magnet.index import Tree
 
 SCHEMA = "magnet target 1"
 """Changes when what keys are made of does, or what records hold."""
 
-Need = tuple["Call[Any]", str | None]
+Need = tuple[Call[Any], str | None]
 """What a call needs, and its result, which is equal when it comes to the same; None where that is not known."""
 
 _CLOCK = 10_000_000
@@ -67,7 +67,7 @@ class Look:
     `unknown` says why there is no key.
     """
 
-    call: "Call[Any]"
+    call: Call[Any]
     inputs: "Tree | None"
     needs: tuple[Need, ...]
     key: str
@@ -85,16 +85,23 @@ class Look:
 
 
 @frozen
+class Again:
+    """What a call comes to again: what it returned and printed, and its result for those who need it."""
+
+    value: Any
+    log: bytes
+    result: str
+
+
+@frozen
 class Hit:
-    """The call has succeeded with this key before: what it returned and printed then.
+    """The call has succeeded with this key before.
 
     `outputs` is what there is of its outputs now; they are in place if that is what they were.
     """
 
     record: Record
-    value: Any
-    log: bytes
-    result: str
+    again: Again
     outputs: "Tree | None"
 
     @property
@@ -130,15 +137,52 @@ class Skipper:
         self._code, self._stale = self._read_code([code.magnetfile, *map(Path, _modules())])
         self._variables = {one.name: _digest(one.value) for one in code.variables}
         self._fetched: dict[tuple[str, str], Record] = {}
+        self._recalled: dict[str, graph.Done] = {}
+        self._ready: dict[str, tuple[graph.Done, list[Tree]]] = {}
         self._common = repr((SCHEMA, os.uname().sysname, os.uname().machine, self._code, self._variables))
 
-    def expect(self, calls: Sequence["Call[Any]"]) -> None:
-        """Fetch at once what is known of many calls, each of which is then looked at."""
+    def expect(self, calls: Sequence[Call[Any]]) -> Callable[[], None]:
+        """Find out at once what is known of many calls, each of which is then asked whether it is `ready`.
+
+        What is returned is to be called after that: if all were, they are remembered as one graph.
+        """
+        known = [call for call in _closed(calls) if not self._stale]
+        globs = [
+            (call.key, call.target.inputs, call.target.outputs, list(map(_key, call.target.needs))) for call in known
+        ]
+        path = self._cache / "graphs" / _digest(repr([call.key for call in known]))[:32]
+        name = _digest(repr((self._common, globs)))
+        recalled = graph.recall(path, name)
+        self._recalled |= recalled
+        if recalled:
+            return lambda: None
         selections = (one for call in calls for one in (self._taken_by(call), self._made_by(call)) if one.globs)
         self._index.fetch(selection.name for selection in selections)
-        self._fetched = self._records.fetch()
+        self._fetched |= self._records.fetch()
+        return lambda: self._remember(path, name, known)
 
-    def look(self, call: "Call[Any]", needs: tuple[Need, ...]) -> Look:
+    def ready(self, call: Call[Any], needs: Callable[[], tuple[Need, ...]]) -> Again | None:
+        """What a call comes to again, if nothing changed, its outputs are in place, and no engine is to be asked."""
+        if done := self._recalled.get(call.key):
+            with suppress(Lost):
+                log = self._store.get(done.log) if done.log else b""
+                return Again(returned.read(done.value, self._root, lambda _: None), log, done.result)
+        look = self.look(call, needs())
+        found = self.find(look, None)
+        if isinstance(found, str) or not found.is_in_place:
+            return None
+        if not found.record.observed:
+            done = graph.Done(found.again.result, found.record.log, found.record.value)
+            self._ready[call.key] = (done, [tree for tree in (look.inputs, found.outputs) if tree])
+        return found.again
+
+    def _remember(self, path: Path, name: str, calls: Sequence[Call[Any]]) -> None:
+        if calls and all(call.key in self._ready for call in calls):
+            found = {call.key: self._ready[call.key] for call in calls}
+            done = {key: done for key, (done, _) in found.items()}
+            graph.remember(path, name, done, (tree for _, trees in found.values() for tree in trees))
+
+    def look(self, call: Call[Any], needs: tuple[Need, ...]) -> Look:
         """Look at the inputs of a call."""
         tree = self._inputs(call)
         target, results = call.target, [(one.key, result) for one, result in needs]
@@ -168,7 +212,8 @@ class Skipper:
         except (returned.NotKept, Lost) as error:
             return f"{error} is not there any more" if isinstance(error, returned.NotKept) else str(error)
         outputs = self._outputs(look.call)
-        return Hit(record, kept, log, self._result(record.outputs if outputs else look.key, kept), outputs)
+        again = Again(kept, log, self._result(record.outputs if outputs else look.key, kept))
+        return Hit(record, again, outputs)
 
     def restore(self, hit: Hit) -> None:
         """Put the outputs back; Lost where that cannot be done."""
@@ -229,7 +274,7 @@ class Skipper:
             return Answer(True, self.told(found))
         return Answer(False, tuple(filter(None, (found, *(self.reasons(look) if look else ())))))
 
-    def inputs(self, call: "Call[Any]") -> "Tree | None":
+    def inputs(self, call: Call[Any]) -> "Tree | None":
         """What there is of the inputs of a call, all of which need not be there yet."""
         if not call.target.inputs:
             return None
@@ -258,26 +303,26 @@ class Skipper:
 
     # Looking
 
-    def _inputs(self, call: "Call[Any]") -> "Tree | None":
+    def _inputs(self, call: Call[Any]) -> "Tree | None":
         if not call.target.inputs:
             return None
         selection = self._taken_by(call)
         return self._index.tree(selection.name, selection.walk_all)
 
-    def _outputs(self, call: "Call[Any]") -> "Tree | None":
+    def _outputs(self, call: Call[Any]) -> "Tree | None":
         if not call.target.outputs:
             return None
         selection = self._made_by(call)
         return self._index.tree(selection.name, selection.walk)
 
-    def _taken_by(self, call: "Call[Any]") -> Selection:
+    def _taken_by(self, call: Call[Any]) -> Selection:
         own = tuple(glob for glob in call.target.outputs if not glob.startswith("!"))
         return Selection(self._root, call.target.inputs, own, self._never)
 
-    def _made_by(self, call: "Call[Any]") -> Selection:
+    def _made_by(self, call: Call[Any]) -> Selection:
         return Selection(self._root, call.target.outputs, never=self._never)
 
-    def _check_outputs(self, call: "Call[Any]", outputs: "Tree | None") -> None:
+    def _check_outputs(self, call: Call[Any], outputs: "Tree | None") -> None:
         for glob in self._made_by(call).unmatched(outputs.entries) if outputs else ():
             raise MagnetError(
                 f"it made no `{glob}`, which is one of its outputs",
@@ -401,6 +446,26 @@ def _modules() -> list[str]:
         and "/site-packages/" not in file
         and "/dist-packages/" not in file
     ]
+
+
+def _closed(calls: Iterable[Call[Any]]) -> list[Call[Any]]:
+    """The calls and all that they need, without those that need what cannot be skipped, in some order, each once."""
+    found: dict[str, Call[Any]] = {}
+    open_: list[Call[Any]] = list(calls)
+    while open_:
+        call = open_.pop()
+        if call.key not in found and call.target.is_skippable:
+            found[call.key] = call
+            open_ += map(as_call, call.target.needs)
+    size = -1
+    while len(found) != size:
+        size = len(found)
+        found = {key: call for key, call in found.items() if all(_key(one) in found for one in call.target.needs)}
+    return list(found.values())
+
+
+def _key(needed: Needed) -> str:
+    return as_call(needed).key
 
 
 def _listed(details: Mapping[str, Any]) -> list[Output]:

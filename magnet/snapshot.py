@@ -88,6 +88,32 @@ def _looking_into(folder: bytes) -> Iterator[Callable[[bytes], os.stat_result]]:
         os.close(directory)
 
 
+def merged(snapshots: Iterable[Snapshot]) -> Snapshot:
+    """One that is unchanged if all of them are; it has no digest and no contents."""
+    # Something that was seen twice, and not alike, is there twice: then it cannot be unchanged.
+    directories: dict[tuple[bytes, bytes], None] = {}
+    groups: dict[bytes, dict[tuple[bytes, bytes], None]] = {}
+    for one in snapshots:
+        directories |= dict.fromkeys(zip(_split(one.directories), _pieces(one.listed), strict=True))
+        named = zip(_split(one.names), _pieces(one.facts), strict=True)
+        for folder, count in _folders(one):
+            groups.setdefault(folder, {}).update(dict.fromkeys(islice(named, count)))
+    folders = dict(sorted(groups.items(), reverse=True))
+    entries = [entry for group in folders.values() for entry in group]
+    return Snapshot(
+        *(b"", b"", _join(name for name, _ in directories), b"".join(facts for _, facts in directories)),
+        _join(folders),
+        struct.pack(f"<{len(folders)}Q", *map(len, folders.values())),
+        _join(name for name, _ in entries),
+        b"".join(facts for _, facts in entries),
+        *(b"", b"", b"", b"", b""),
+    )
+
+
+def _pieces(facts: bytes) -> list[bytes]:
+    return [facts[at : at + _FACTS.size] for at in range(0, len(facts), _FACTS.size)]
+
+
 # Taking a snapshot
 
 

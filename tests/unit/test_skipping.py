@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ import pytest
 from magnet.body import Session
 from magnet.buildfile import load
 from magnet.events import SolveStatus
+from magnet.index import FileIndex
 from magnet.logs import LogFiles
 from magnet.model import Image, Project
 from magnet.outputs import Store
@@ -78,6 +80,7 @@ class Runs:
         environ: Mapping[str, str] | None = None,
         version: str = "1",
         loaded: int = 0,
+        later: int = 0,
         **options: Any,
     ) -> Ran:
         cache = self.root / "_build" / "cache"
@@ -105,6 +108,7 @@ class Runs:
         )
         backend: Any = type("Engine", (), {"inspect": lambda _, name, shell: self.image})()
         session._backend = backend
+        session._index = FileIndex(cache / "files.sqlite", clock=lambda: time.time_ns() + later * 10**9)
         run = Run(
             session,
             buildfile.path,
@@ -547,6 +551,92 @@ def test_many_targets_and_long_chains_are_skipped(project: Runs) -> None:
     assert len(project("app").ran) == 121
     again = project("app")
     assert (len(again.skipped), again.ran) == (120, ["app"])
+
+
+GRAPH = """
+WORD = env("WORD", "x")
+needed = []
+for number in range(12):
+    @target(name=f"t{number}", inputs=f"in/{number}", outputs=f"out/{number}", needs=needed[-1:] if number < 4 else [])
+    def one(t, number=number):
+        t.print("making", number)
+        (HERE / "out").mkdir(exist_ok=True)
+        (HERE / f"out/{number}").write_text((HERE / f"in/{number}").read_text())
+        return number
+    needed.append(one)
+@target(needs=needed)
+def app(t):
+    return t.need(*needed)
+"""
+
+
+@pytest.fixture
+def graph(project: Runs) -> Runs:
+    """A graph of which was seen, when its files were old enough to be trusted, that nothing changed."""
+    for number in range(12):
+        project.write(**{f"in/{number}": f"{number}\n"})
+    project.magnetfile(GRAPH)
+    assert len(project("app").ran) == 13
+    assert len(project("app", later=10).skipped) == 12
+    return project
+
+
+def forget(project: Runs) -> None:
+    """Leave nothing but what is known of the graph as a whole, and the objects."""
+    for name in ("files", "targets"):
+        (project.root / f"_build/cache/{name}.sqlite").unlink()
+
+
+def test_a_graph_in_which_nothing_changed_is_known_as_a_whole(graph: Runs) -> None:
+    forget(graph)
+    again = graph("app")
+    assert (again.ran, len(again.skipped), again.said) == (["app"], 12, [])
+    assert again.results["app"] == tuple(range(12))
+    assert again.logs["t3"] == "making 3\n"
+
+
+GRAPH_CHANGES: Mapping[str, tuple[Callable[[Runs], object], list[str]]] = {
+    "an input": (lambda graph: graph.write(in__5="changed"), ["t5"]),
+    "an input of what others need": (lambda graph: graph.write(in__1="changed"), ["t1", "t2"]),
+    "an output": (lambda graph: graph.write(out__6="changed"), []),
+    "an output that is gone": (lambda graph: (graph.root / "out/7").unlink(), []),
+    "the mode of an input": (lambda graph: (graph.root / "in/8").chmod(0o600), ["t8"]),
+    "the magnetfile": (lambda graph: graph.magnetfile(GRAPH + "#"), [f"t{number}" for number in range(12)]),
+}
+
+
+@pytest.mark.parametrize(("change", "ran"), GRAPH_CHANGES.values(), ids=GRAPH_CHANGES)
+def test_what_changed_in_a_graph_is_made_again_and_nothing_else(
+    graph: Runs, change: Callable[[Runs], object], ran: list[str]
+) -> None:
+    change(graph)
+    assert sorted(graph("app", later=10).ran) == sorted(["app", *ran])
+    assert {path.name: path.read_text() for path in (graph.root / "out").iterdir()} == {
+        path.name: path.read_text() for path in (graph.root / "in").iterdir()
+    }
+    assert len(graph("app", later=10).skipped) == 12
+
+
+def test_a_variable_counts_for_a_graph(graph: Runs) -> None:
+    forget(graph)
+    assert len(graph("app", environ={"WORD": "y"}).ran) == 13
+
+
+@pytest.mark.parametrize("damage", [b"", b"no graph", None])
+def test_what_is_broken_of_a_graph_does_not_count(graph: Runs, damage: bytes | None) -> None:
+    (path,) = (graph.root / "_build/cache/graphs").iterdir()
+    path.write_bytes(path.read_bytes()[:-1] + b"x" if damage is None else damage)
+    assert len(graph("app").skipped) == 12
+    path.write_bytes(path.read_bytes()[:-1] + b"x" if damage is None else damage)
+    forget(graph)
+    assert len(graph("app").ran) == 13
+
+
+def test_a_log_that_is_gone_is_made_again_in_a_graph(graph: Runs) -> None:
+    for path in (graph.root / "_build/cache/objects").glob("*/*"):
+        if path.read_text() == "making 3\n":
+            path.unlink()
+    assert graph("app").ran == ["t3", "app"]
 
 
 def test_only_the_last_five_records_of_a_call_and_their_objects_are_kept(project: Runs) -> None:
