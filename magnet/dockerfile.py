@@ -19,7 +19,7 @@ from e2b_dockerfile_utils import (
 
 from magnet.errors import MagnetfileError, did_you_mean
 from magnet.model import EMPTY, Platform
-from magnet.sources import copied, flag, is_remote, mounted, mounts, source_words
+from magnet.sources import copied, excluded, flag, is_remote, keeps_parents, mounted, mounts, source_words
 from magnet.values import frozen
 
 SCRATCH = "scratch"
@@ -132,6 +132,24 @@ class Dockerfile:
         found = {source for needed in reading.needed(self.stage(stage)) for source in reading.sources(needed)}
         known = {source for source in found if source is not None}
         return tuple(sorted(known)) if len(known) == len(found) else None
+
+    def excludes(
+        self, stage: str | None = None, build_args: Mapping[str, str] = EMPTY, platform: Platform | None = None
+    ) -> dict[str, list[str]]:
+        """For each of the sources of which all that take it exclude something: the patterns that they agree on."""
+        reading = _Reading(self, build_args, platform)
+        found: dict[str, list[str]] = {}
+        for needed in reading.needed(self.stage(stage)):
+            for source, patterns in reading.excludes(needed):
+                found[source] = [pattern for pattern in found.get(source, patterns) if pattern in patterns]
+        return {source: patterns for source, patterns in found.items() if patterns}
+
+    def keeps_parents(
+        self, stage: str | None = None, build_args: Mapping[str, str] = EMPTY, platform: Platform | None = None
+    ) -> bool:
+        """Whether the directories that sources are in are copied, too, somewhere in the needed stages."""
+        needed = _Reading(self, build_args, platform).needed(self.stage(stage))
+        return any(keeps_parents(instruction) for one in needed for instruction in one.instructions)
 
     def described(
         self, stage: str | None = None, build_args: Mapping[str, str] = EMPTY, platform: Platform | None = None
@@ -315,6 +333,16 @@ class _Reading:
                 yield from copied(instruction, scope)
             elif instruction.name == "RUN":
                 yield from mounted(instruction, scope)
+
+    def excludes(self, stage: Stage) -> Iterator[tuple[str, list[str]]]:
+        """What one stage takes from the build context, and what it excludes of that."""
+        for instruction, scope in self._steps(stage):
+            for source in copied(instruction, scope) if instruction.name in ("COPY", "ADD") else ():
+                if source is not None:
+                    yield source, list(excluded(instruction))
+            for source in mounted(instruction, scope):
+                if source is not None:
+                    yield source, []
 
     def described(self, stage: Stage, numbers: Mapping[str, int]) -> Iterator[list[object]]:
         """The instructions of one stage, its FROM with the base that it names."""

@@ -3,9 +3,10 @@
 import os
 import posixpath
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, takewhile
 from pathlib import Path
+from types import MappingProxyType
 
 from e2b_dockerfile_utils import PatternMatcher
 
@@ -13,39 +14,92 @@ from magnet.context import Entry, Walked, in_order, selected, shown
 from magnet.errors import MagnetfileError
 from magnet.sources import EVERYTHING, as_line, has_wildcard, literal_pattern
 
+NOTHING: Mapping[str, Sequence[str]] = MappingProxyType({})
+
 _PASSED = 0o755
 _MOST_LINKS = 40
 """How many links are followed for one source, as in the kernel; a circle of links is the engine's to report."""
 
 
 def narrow(
-    directory: Path, sources: Sequence[str], ignored: Sequence[str], never: Path
+    directory: Path,
+    sources: Sequence[str],
+    ignored: Sequence[str],
+    never: Path,
+    excludes: Mapping[str, Sequence[str]] = NOTHING,
+    *,
+    keeps_parents: bool = False,
 ) -> tuple[tuple[str, ...], Walked]:
     """The patterns that select what the sources need of a directory, and what they select.
+
+    What `excludes` has for a source is not selected, though a pattern matches it, if no other source takes it.
 
     COPY follows a link that it names, and every link on the way there, each within the context: an absolute one
     starts at the context's root, and `..` does not lead out of it. So the links count, and what they lead to.
 
-    Directories that nothing copies, but only what is in them, have mode 0755, whatever it really is.
+    Directories that nothing copies, but only what is in them, have mode 0755, whatever it really is, unless the
+    Dockerfile `keeps_parents`.
     """
     top = os.fsencode(os.path.realpath(directory))
     for source in sources:
         _check_is_inside(top, source)
     patterns: dict[str, None] = {}
     waiting = list(sources)
+    is_led = False  # by a link, to what only its own source excludes
     walked = Walked(())
     while waiting:
         for source in waiting:
-            patterns.update(dict.fromkeys(_followed(top, source)))
+            followed = list(_followed(top, source))
+            patterns.update(dict.fromkeys(followed))
+            is_led |= len(followed) > 1
         if EVERYTHING in patterns:
-            return (EVERYTHING,), selected(directory, (), ignored, never)
+            walked = selected(directory, (), ignored, never)
+            return (EVERYTHING,), walked if is_led else _without_excluded(walked, sources, excludes)
         walked = selected(directory, tuple(map(as_line, patterns)), ignored, never)
         waiting = [target for target in _named_links(walked.entries, tuple(patterns)) if target not in patterns]
+        is_led |= bool(waiting)
     # Without the directory in which a wildcard is, engines fail; with it, the wildcard may match nothing.
     there = {entry.path for entry in walked.entries}
     listed = {entry.path: entry for entry in _listed(top, tuple(patterns), ignored) if entry.path not in there}
-    entries = (*_copied(walked.entries, tuple(patterns)), *listed.values())
-    return tuple(patterns), Walked(in_order(entries), walked.directories)
+    if not keeps_parents:
+        walked = Walked(tuple(_copied(walked.entries, tuple(patterns))), walked.directories)
+    if not is_led:
+        walked = _without_excluded(walked, sources, excludes)
+    return tuple(patterns), Walked(in_order((*walked.entries, *listed.values())), walked.directories)
+
+
+def _without_excluded(walked: Walked, sources: Sequence[str], excludes: Mapping[str, Sequence[str]]) -> Walked:
+    if not excludes:
+        return walked
+    takes = {source: PatternMatcher([as_line(source)]).matches for source in sources}
+
+    def is_kept(path: str) -> bool:
+        taking = [source for source, matches in takes.items() if source == EVERYTHING or matches(path)]
+        return not taking or not all(_is_excluded(path, source, excludes.get(source, ())) for source in taking)
+
+    kept = {entry.path for entry in walked.entries if is_kept(os.fsdecode(entry.path))}
+    above = {parent for path in kept for parent in _parents(path)} - kept
+    entries = [
+        Entry(entry.path, "dir", _PASSED, entry.source) if entry.path in above else entry
+        for entry in walked.entries
+        if entry.path in kept | above
+    ]
+    return Walked(tuple(entries), walked.directories)
+
+
+def _is_excluded(path: str, source: str, patterns: Sequence[str]) -> bool:
+    """Whether patterns exclude a path that a source takes: for BuildKit, which sees it from the directory that is
+    copied, as well as for podman and buildah, which see it from the top.
+    """
+    depth = 0 if source == EVERYTHING else source.count("/") + 1
+    below = "/".join(path.split("/")[depth:])
+    is_sure = bool(below) and "[" not in source and "**" not in source
+    return is_sure and all(map(PatternMatcher(list(patterns)).matches, (path, below)))
+
+
+def _parents(path: bytes) -> Iterator[bytes]:
+    while path := posixpath.dirname(path):
+        yield path
 
 
 def _copied(entries: Sequence[Entry], patterns: Sequence[str]) -> Iterator[Entry]:

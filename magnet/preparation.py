@@ -221,11 +221,19 @@ def _context_as_it_is(
         return Context(repr((copies, sources, str(never))), lambda: contexts.declared(copies, root, never))
     selected, widened = _sources(recipe, read, bases)
     shut = _below(never, directory)
-    name = repr((os.path.realpath(directory), selected, ignored, str(never)))
+    what = (selected, dict(read.excludes), read.keeps_parents) if selected is not None else None
+    name = repr((os.path.realpath(directory), what, ignored, str(never)))
+
+    def narrowed() -> tuple[tuple[str, ...], Walked]:
+        from magnet.narrow import narrow
+
+        return narrow(directory, selected or (), ignored, never, read.excludes, keeps_parents=read.keeps_parents)
+
     if selected is None or EVERYTHING in selected:
+        is_less = selected is not None and read.excludes
         return Context(
             name,
-            lambda: contexts.selected(directory, (), ignored, never),
+            (lambda: narrowed()[1]) if is_less else (lambda: contexts.selected(directory, (), ignored, never)),
             directory,
             _means_one_thing(ignored),
             lambda: (*ignored, *shut),
@@ -234,19 +242,12 @@ def _context_as_it_is(
     is_written = all(map(_can_be_written, selected)) and not any(pattern.startswith("!") for pattern in ignored)
 
     def ignores() -> tuple[str, ...]:
-        from magnet.narrow import narrow
-
-        patterns, _ = narrow(directory, selected, ignored, never)
+        patterns, _ = narrowed()
         if EVERYTHING in patterns:
             return (*ignored, *shut)
         return ("*", *(f"!{pattern}" for pattern in patterns), *ignored, *shut)
 
-    def walk() -> Walked:
-        from magnet.narrow import narrow
-
-        return narrow(directory, selected, ignored, never)[1]
-
-    return Context(name, walk, directory, is_written, ignores, sources=selected)
+    return Context(name, lambda: narrowed()[1], directory, is_written, ignores, sources=selected)
 
 
 def _sources(recipe: Recipe, read: Reading, bases: Mapping[str, Image]) -> tuple[tuple[str, ...] | None, str | None]:

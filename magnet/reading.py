@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from magnet.errors import MagnetfileError
@@ -19,8 +20,8 @@ class Reading:
     """A Dockerfile as it reads for one stage, with one set of build args, on one platform; all values are JSON's.
 
     `stage` is what the engine's `--target` has to say; `bases` are the images from outside that are needed, `sources`
-    what is taken from the context, as patterns, or None where that cannot be known. The others are those of
-    `dockerfile.Described`.
+    what is taken from the context, as patterns, or None where that cannot be known, with the `excludes` that they have.
+    The others are those of `dockerfile.Described`.
     """
 
     syntax: str
@@ -34,6 +35,8 @@ class Reading:
     platforms: dict[str, str]
     unchecked: list[str]
     mounts_context: bool
+    excludes: Mapping[str, list[str]] = MappingProxyType({})
+    keeps_parents: bool = False
 
 
 def find(directory: Path) -> Path:
@@ -100,4 +103,6 @@ def _read(
         platforms=described.platforms,
         unchecked=list(described.unchecked),
         mounts_context=described.mounts_context,
+        excludes=parsed.excludes(stage, build_args, platform),
+        keeps_parents=parsed.keeps_parents(stage, build_args, platform),
     )

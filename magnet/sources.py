@@ -59,6 +59,25 @@ def source_words(instruction: "DockerfileInstruction") -> list[str]:
     return [word for word in words[:-1] if not (instruction.heredocs and parse_heredoc(word))]
 
 
+def excluded(instruction: "DockerfileInstruction") -> tuple[str, ...]:
+    """What a COPY or an ADD excludes; nothing where a pattern of it is not plain."""
+    from e2b_dockerfile_utils import PatternMatcher
+
+    found = [flag.removeprefix("--exclude=") for flag in instruction.flags if flag.startswith("--exclude=")]
+    if any(re.search(r"[$`\\]|^\s*[!#]", pattern) for pattern in found):
+        return ()
+    try:
+        PatternMatcher(found)
+    except ValueError:
+        return ()  # the engine's to report
+    return tuple(found)
+
+
+def keeps_parents(instruction: "DockerfileInstruction") -> bool:
+    """Whether a COPY copies the directories, too, that its sources are in."""
+    return "--parents" in instruction.flags or flag(instruction, "parents") == "true"
+
+
 def copied(instruction: "DockerfileInstruction", scope: Scope) -> Iterator[str | None]:
     """What a COPY or an ADD takes; None for what cannot be known."""
     if flag(instruction, "from"):
@@ -68,7 +87,7 @@ def copied(instruction: "DockerfileInstruction", scope: Scope) -> Iterator[str |
         if source is None:
             yield None
         elif instruction.name == "COPY" or not is_remote(source):
-            yield from _patterns(_in_context(source))
+            yield from _patterns(_in_context(source), is_deep=keeps_parents(instruction))
 
 
 def mounted(instruction: "DockerfileInstruction", scope: Scope) -> Iterator[str | None]:
@@ -84,17 +103,18 @@ def _in_context(source: str) -> str:
     return posixpath.normpath(posixpath.join("/", source)).lstrip("/") or EVERYTHING
 
 
-def _patterns(source: str) -> set[str]:
+def _patterns(source: str, *, is_deep: bool) -> set[str]:
     """The patterns of an ignore file for a source of COPY or ADD.
 
     A name with a wildcard, and what is below it, is matched as by Go's filepath.Match, where `**` means no more than
-    `*`. In the names above it BuildKit takes a backslash for itself, and podman and buildah for an escape.
+    `*`, but with `--parents` any number of directories. In the names above it BuildKit takes a backslash for itself,
+    and podman and buildah for an escape.
     https://github.com/tonistiigi/fsutil/blob/master/copy/copy.go
     """
     parts = source.split("/")
     fixed = next((number for number, part in enumerate(parts) if has_wildcard(part)), len(parts))
     above = "/".join(parts[:fixed])
-    below = re.sub(r"\*+", "*", "/".join(parts[fixed:]))
+    below = re.sub(r"\*\*+", "**" if is_deep else "*", "/".join(parts[fixed:]))
     from e2b_dockerfile_utils import PatternMatcher
 
     try:

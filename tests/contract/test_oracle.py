@@ -161,7 +161,12 @@ def test_a_narrow_context_is_what_the_engine_copies(oracle: Oracle, data: st.Dat
     scratch.mkdir()
     try:
         project, own = without_failures(oracle, project, root)
-        prepared, narrow = oracle.narrow(root, scratch, project.build_args)
+        try:
+            prepared, narrow = oracle.narrow(root, scratch, project.build_args)
+        except Failed:
+            # Podman and buildah let a directory be copied that is ignored, as an empty one, where there is some `!`.
+            assume(not (oracle.builder == "buildah" and any(b"!" in text for text in project.ignore_files.values())))
+            raise
         assert narrow == own, project
         check_selection(prepared, own, project, oracle.builder)
     finally:

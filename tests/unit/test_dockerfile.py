@@ -449,6 +449,31 @@ def test_the_arguments_of_a_stage_are_not_known_in_one_that_starts_from_it(file:
     assert read(file, f"{stage}ARG A=z\nCOPY $A /\n").sources() == ("z",)
 
 
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (["COPY --exclude=*.md --exclude=x . /"], {".": ["*.md", "x"]}),
+        (["COPY --exclude=*.md --exclude=x a b /", "COPY --exclude=x a /"], {"a": ["x"], "b": ["*.md", "x"]}),
+        (["COPY --exclude=x a /", "COPY a /"], {}),
+        (["COPY --exclude=x a /", "RUN --mount=source=a,target=/a true"], {}),
+        (["COPY --exclude=$X a /"], {}),
+        (["COPY --exclude=x --exclude=!x/y a /"], {}),
+        (["COPY --exclude=[ a /"], {}),
+        (["ADD --exclude=x a /"], {"a": ["x"]}),
+    ],
+)
+def test_what_all_copies_of_a_source_exclude_is_known(
+    file: Path, lines: list[str], expected: dict[str, list[str]]
+) -> None:
+    assert read(file, "\n".join(["FROM a", *lines])).excludes() == expected
+
+
+def test_with_parents_two_stars_are_any_number_of_directories_and_directories_are_copied(file: Path) -> None:
+    parsed = read(file, "FROM a AS x\nCOPY --parents a/**/*.c /x\nFROM a\nCOPY **/*.c /x\n")
+    assert (parsed.sources("x"), parsed.keeps_parents("x")) == (("a/**/*.c",), True)
+    assert (parsed.sources(), parsed.keeps_parents()) == (("*/*.c",), False)
+
+
 def test_a_word_in_a_source_that_cannot_be_expanded_is_an_error_with_file_and_line(file: Path) -> None:
     with pytest.raises(MagnetfileError) as caught:
         sources(file, "COPY ${A /")

@@ -103,6 +103,42 @@ def test_the_mode_of_a_directory_counts_only_where_it_is_copied(root: Path) -> N
         assert [entry.mode for entry in walked.entries if entry.kind == "dir"] == expected
 
 
+def test_the_modes_of_parents_count_where_these_are_copied(root: Path) -> None:
+    (root / "src").chmod(0o700)
+    _, walked = narrow(root, ["src/x.c"], [], root / "_build", keeps_parents=True)
+    assert [entry.mode for entry in walked.entries if entry.kind == "dir"] == [0o700]
+
+
+@pytest.mark.parametrize(
+    ("sources", "excludes", "expected"),
+    [
+        (["."], {".": ["src", "*.c", "*.h"]}, ["real/f", "real/sub/g"]),
+        (["."], {".": ["**/*.c", "real"]}, ["b.h"]),
+        (["src", "a.c"], {"src": ["**/*.c"]}, ["a.c"]),
+        # BuildKit looks from `src`, podman and buildah from the top: what only one of them leaves out stays in.
+        (["src"], {"src": ["deep"]}, ["src/deep/y.c", "src/x.c"]),
+        (["src"], {"src": ["src/deep"]}, ["src/deep/y.c", "src/x.c"]),
+        (["src", "src/x.c"], {"src": ["**/*.c"]}, ["src/x.c"]),
+        ([".", "src/deep"], {".": ["**/*.c", "real", "*.h"]}, ["src/deep/y.c"]),
+        (["a.c"], {"a.c": ["*.c"]}, ["a.c"]),
+        (["s*"], {"s*": ["**/deep"]}, ["src/x.c"]),
+    ],
+)
+def test_what_copy_excludes_is_not_selected_where_all_engines_agree(
+    root: Path, sources: list[str], excludes: dict[str, list[str]], expected: list[str]
+) -> None:
+    _, walked = narrow(root, sources, [], root / "_build", excludes)
+    assert [os.fsdecode(entry.path) for entry in walked.entries if entry.kind != "dir"] == expected
+    paths = {entry.path for entry in walked.entries}
+    assert {os.path.dirname(path) for path in paths} - {b""} <= paths
+
+
+def test_what_a_link_leads_to_is_excluded_by_nobody(root: Path) -> None:
+    (root / "l").symlink_to("src")
+    _, walked = narrow(root, ["src", "l"], [], root / "_build", {"src": ["**/*.c"]})
+    assert [entry.path for entry in walked.entries if entry.kind == "file"] == [b"src/deep/y.c", b"src/x.c"]
+
+
 @pytest.mark.parametrize("source", ["out", "out/file", "up/file", "in/../up/file"])
 def test_a_source_that_is_only_outside_of_the_context_is_an_error(root: Path, source: str) -> None:
     outside = root.with_name(f"{root.name}-outside")
