@@ -26,6 +26,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600, "w": 7 * 24 * 3600}
 _KNOWN = {
     "builds": "records of builds",
     "files.sqlite": "file index",
+    "graphs": "records of graphs of targets",
     "locks": "locks",
     "readings": "readings of Dockerfiles",
     "objects": "outputs of targets",

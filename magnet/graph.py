@@ -17,6 +17,9 @@ from magnet.snapshot import Snapshot, is_unchanged
 from magnet.values import frozen
 
 _FORMAT = b"magnet graph 1\0"
+_KEPT = 20
+"""How many sets of calls are remembered: as many as there are command lines in use."""
+
 _LENGTH = 8
 _SEAL = 32
 
@@ -61,6 +64,8 @@ def remember(path: Path, name: str, done: Mapping[str, Done], trees: Iterable[Tr
         path.parent.mkdir(parents=True, exist_ok=True)
         new.write_bytes(blake3(_FORMAT + body).digest() + body)
         new.replace(path)
+        for old in sorted(path.parent.iterdir(), key=os.path.getmtime)[:-_KEPT]:
+            old.unlink()
 
 
 def _columns(body: bytes) -> list[bytes]:

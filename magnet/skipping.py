@@ -151,7 +151,8 @@ class Skipper:
             (call.key, call.target.inputs, call.target.outputs, list(map(_key, call.target.needs))) for call in known
         ]
         path = self._cache / "graphs" / _digest(repr([call.key for call in known]))[:32]
-        name = _digest(repr((self._common, globs)))
+        # Any other record is reason enough to look at all of them: of one key, the last one counts.
+        name = _digest(repr((self._common, globs, self._records.state())))
         recalled = graph.recall(path, name)
         self._recalled |= recalled
         if recalled:

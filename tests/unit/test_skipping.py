@@ -24,7 +24,7 @@ from magnet.logs import LogFiles
 from magnet.model import Image, Project
 from magnet.outputs import Store
 from magnet.process import Children
-from magnet.records import open_records, prune, size
+from magnet.records import Records, open_records, prune, size
 from magnet.running import Run
 from magnet.workspace import Workspace
 
@@ -581,14 +581,16 @@ def graph(project: Runs) -> Runs:
     return project
 
 
-def forget(project: Runs) -> None:
-    """Leave nothing but what is known of the graph as a whole, and the objects."""
-    for name in ("files", "targets"):
-        (project.root / f"_build/cache/{name}.sqlite").unlink()
+@pytest.fixture
+def forgotten(monkeypatch: pytest.MonkeyPatch, graph: Runs) -> None:
+    """Nothing is known but what is known of the graph as a whole."""
+    (graph.root / "_build/cache/files.sqlite").unlink()
+    monkeypatch.setattr(Records, "fetch", lambda self: {})
+    monkeypatch.setattr(Records, "find", lambda self, call, key: None)
 
 
+@pytest.mark.usefixtures("forgotten")
 def test_a_graph_in_which_nothing_changed_is_known_as_a_whole(graph: Runs) -> None:
-    forget(graph)
     again = graph("app")
     assert (again.ran, len(again.skipped), again.said) == (["app"], 12, [])
     assert again.results["app"] == tuple(range(12))
@@ -617,9 +619,15 @@ def test_what_changed_in_a_graph_is_made_again_and_nothing_else(
     assert len(graph("app", later=10).skipped) == 12
 
 
+@pytest.mark.usefixtures("forgotten")
 def test_a_variable_counts_for_a_graph(graph: Runs) -> None:
-    forget(graph)
     assert len(graph("app", environ={"WORD": "y"}).ran) == 13
+
+
+@pytest.mark.usefixtures("forgotten")
+def test_a_record_more_counts_for_a_graph(graph: Runs) -> None:
+    graph("t5", force=True)
+    assert len(graph("app").ran) == 13
 
 
 @pytest.mark.parametrize("damage", [b"", b"no graph", None])
@@ -627,9 +635,7 @@ def test_what_is_broken_of_a_graph_does_not_count(graph: Runs, damage: bytes | N
     (path,) = (graph.root / "_build/cache/graphs").iterdir()
     path.write_bytes(path.read_bytes()[:-1] + b"x" if damage is None else damage)
     assert len(graph("app").skipped) == 12
-    path.write_bytes(path.read_bytes()[:-1] + b"x" if damage is None else damage)
-    forget(graph)
-    assert len(graph("app").ran) == 13
+    assert len(graph("app").skipped) == 12
 
 
 def test_a_log_that_is_gone_is_made_again_in_a_graph(graph: Runs) -> None:
