@@ -8,7 +8,7 @@ from magnet.model import Image
 from magnet.values import replace
 
 Inspect = Callable[[str], Image | None]
-"""The image of an id in the engine's store, if it is there."""
+"""The image of a tag or an id in the engine's store, if it is there."""
 
 
 class NotKept(Exception):
@@ -28,7 +28,7 @@ def written(value: object, root: Path) -> str:
 
 
 def read(text: str, root: Path, inspect: Inspect) -> Any:
-    """The value that was written; NotKept where an image of it is not in the engine's store any more."""
+    """The value that was written; NotKept where an image of it is not in the engine's store, by each of its tags."""
     if not text:
         return None
     from json import loads
@@ -70,9 +70,10 @@ def _made(plain: Any, root: Path, inspect: Inspect) -> Any:
     if not isinstance(plain, dict):
         return plain
     if "image" in plain:
-        image = inspect(plain["image"])
-        if image is None or image.id != plain["image"]:
-            raise NotKept(f"the image {plain['image'].removeprefix('sha256:')[:12]}")
+        for name in (*plain["tags"], plain["image"]):
+            image = inspect(name)
+            if image is None or image.id != plain["image"]:
+                raise NotKept(f"the image {name.removeprefix('sha256:')[:12] if name == plain['image'] else name}")
         return replace(image, tags=tuple(plain["tags"]))
     if "inside" in plain:
         return root / plain["inside"]

@@ -61,7 +61,7 @@ class Runs:
     """A project: its files, and runs of its targets."""
 
     root: Path
-    image: Image | None = None
+    images: dict[str, Image] = field(default_factory=dict)
 
     def write(self, **files: str) -> None:
         """Write files; `__` in a name stands for `/`, and the magnetfile begins as they all do."""
@@ -106,7 +106,7 @@ class Runs:
             terminal=lambda vertex: nullcontext(),
             **options,
         )
-        backend: Any = type("Engine", (), {"inspect": lambda _, name, shell: self.image})()
+        backend: Any = type("Engine", (), {"inspect": lambda _, name, shell: self.images.get(name)})()
         session._backend = backend
         session._index = FileIndex(cache / "files.sqlite", clock=lambda: time.time_ns() + later * 10**9)
         run = Run(
@@ -441,7 +441,11 @@ def test_an_image_that_was_returned_is_looked_for_in_the_engine(project: Runs) -
     )
     assert project("app").ran == ["app"]
     assert project("app").ran == ["app"], "it is not there"
-    project.image = Image("sha256:1", tags=("other",), user="me")
+    project.images["sha256:1"] = Image("sha256:1", tags=("other",), user="me")
+    assert project("app").ran == ["app"], "its tag is not there"
+    project.images["app:1"] = Image("sha256:2")
+    assert project("app").ran == ["app"], "its tag is another's"
+    project.images["app:1"] = project.images["sha256:1"]
     again = project("app")
     assert (again.skipped, again.results["app"]) == (["app"], Image("sha256:1", tags=("app:1",), user="me"))
 
