@@ -1,85 +1,78 @@
-"""What it costs to see that no file changed, beside git, and to read them all, beside plain Python.
+"""What it costs to see that no file changed, beside git, and to read and hash them, beside `b3sum`.
 
-Medians and ratios of interleaved runs. Run it with the Python that magnet is installed for:
-`python benchmarks/index.py [FILES [ROUNDS]]`.
+`python -m benchmarks.index [FILES...]`, with the Python that magnet is installed for.
 """
 
-import random
-import statistics
+import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from blake3 import blake3
-
-from magnet.context import selected
+from benchmarks.measure import Job, command, compare, missing
+from benchmarks.projects import make_tree, settle
+from magnet.context import Walked, selected
+from magnet.digest import file_digest
 from magnet.index import FileIndex
-from magnet.snapshot import MARGIN
 
-PER_DIRECTORY = 50
 GIT = ["git", "-c", "user.name=benchmark", "-c", "user.email=benchmark@localhost", "-c", "gc.auto=0"]
+SIZES = {20_000: 25_000}
+LARGE = 1 << 30
 
 
 def main() -> None:
-    """Measure every job once a round, in turn, and print the table."""
-    files = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
-    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 10
+    """Print a table of a large file, and one for each number of files."""
+    if not shutil.which("b3sum"):
+        missing("b3sum")
     with TemporaryDirectory() as directory:
-        top = Path(directory) / "tree"
-        _make(top, files)
-        jobs = _jobs(top, Path(directory))
-        times: dict[str, list[float]] = {name: [] for name in jobs}
-        for _ in range(rounds + 1):
-            for name, (job, _) in jobs.items():
-                begun = time.perf_counter()
-                job()
-                times[name].append(time.perf_counter() - begun)
-    # The first round fills caches.
-    medians = {name: statistics.median(measured[1:]) for name, measured in times.items()}
-    print(f"{files} files\n\n| job | median, ms | ratio | to |\n|---|---|---|---|")
-    for name, (_, base) in jobs.items():
-        print(f"| {name} | {medians[name] * 1000:.1f} | {medians[name] / medians[base]:.2f} | {base} |")
+        compare("Digest of a file of 1 GiB", list(_large(Path(directory) / "large")))
+    for files in map(int, sys.argv[1:] or ["20000", "100000"]):
+        with TemporaryDirectory() as directory:
+            top = Path(directory) / "tree"
+            _make(top, files)
+            compare(f"Digest of {files:,} files", list(_tree(top, Path(directory))), rounds=15)
+
+
+def _large(path: Path) -> Iterator[Job]:
+    block = bytes(range(256)) * (1 << 12)
+    with path.open("wb") as file:
+        for _ in range(LARGE // len(block)):
+            file.write(block)
+    if shutil.which("b3sum"):
+        yield Job("`b3sum`", command("b3sum", path))
+        # 0.95 times as fast
+        yield Job("`file_digest`", lambda: file_digest(path), "`b3sum`", at_most=round(1 / 0.95, 2))
+    else:
+        yield Job("`file_digest`", lambda: file_digest(path))
 
 
 def _make(top: Path, files: int) -> None:
-    chance = random.Random(files)
-    for number in range(files):
-        path = top / f"{number // PER_DIRECTORY}" / f"file{number}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(chance.randbytes(chance.randrange(4096)))
-    for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message", "all"]):
-        subprocess.run([*GIT, *command], cwd=top, check=True)
-    time.sleep(MARGIN / 1e9 + 1)  # until the files are old enough to be trusted, by git as well
+    make_tree(top, files, SIZES.get(files, 1_000))
+    for arguments in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message", "all"]):
+        subprocess.run([*GIT, *arguments], cwd=top, check=True)
+    settle()
     subprocess.run([*GIT, "status", "--porcelain"], cwd=top, check=True)
 
 
-def _jobs(top: Path, directory: Path) -> dict[str, tuple[Callable[[], object], str]]:
-    """What is measured, each with the job that it is compared with."""
+def _tree(top: Path, directory: Path) -> Iterator[Job]:
+    def walk() -> Walked:
+        return selected(top, [], [".git"], directory / "never")
 
     def look(database: Path) -> None:
         with FileIndex(database) as index:
-            index.tree("all", lambda: selected(top, [], [".git"], directory / "never"))
+            index.tree("all", walk)
 
-    def cold() -> None:
-        (directory / "cold").unlink(missing_ok=True)
-        look(directory / "cold")
-
-    def hash_all() -> None:
-        for path in top.glob("*/file*"):
-            blake3(path.read_bytes()).digest()
-
-    def status() -> None:
-        subprocess.run([*GIT, "status", "--porcelain"], cwd=top, check=True, capture_output=True)
-
-    return {
-        "`git status --porcelain`": (status, "`git status --porcelain`"),
-        "tree, warm": (lambda: look(directory / "warm"), "`git status --porcelain`"),
-        "read and hash each file": (hash_all, "read and hash each file"),
-        "tree, cold": (cold, "read and hash each file"),
-    }
+    status, sums = "`git status --porcelain`", "`xargs -P2 b3sum`"
+    yield Job(status, command(*GIT, "status", "--porcelain", cwd=top))
+    yield Job("warm index", lambda: look(directory / "warm"), status, at_most=1.3)
+    cold = directory / "cold"
+    goal: tuple[str, float | None] = ("", None)
+    if shutil.which("b3sum"):
+        names = "find . -name .git -prune -o -type f -print0"
+        yield Job(sums, command("sh", "-c", f"{names} | xargs -0 -n 500 -P2 b3sum", cwd=top))
+        goal = (sums, 1.0)
+    yield Job("cold index", lambda: look(cold), goal[0], at_most=goal[1], prepare=lambda: cold.unlink(missing_ok=True))
 
 
 if __name__ == "__main__":
