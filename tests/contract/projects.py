@@ -283,8 +283,10 @@ def sources(draw: st.DrawFn, tree: Tree, builder: str) -> bytes:
     may_be_wild = builder != "buildah" or not any(map(partial(is_unfit_for_wildcards, tree), tree))
     if draw(st.integers(0, 9)) == 0:
         return draw(st.sampled_from([one for one in GENERAL_SOURCES if may_be_wild or not has_wildcard(one)]))
-    parts = draw(st.sampled_from(list(tree))).split(b"/")
-    links = [path for path, node in tree.items() if node.kind == "link"]
+    # A name that has a wildcard podman and buildah take for a pattern once more, even if it was escaped.
+    named = [path for path in tree if builder != "buildah" or not has_wildcard(path)] or [b"."]
+    parts = draw(st.sampled_from(named)).split(b"/")
+    links = [path for path in named if path in tree and tree[path].kind == "link"]
     if links and draw(st.integers(0, 4)) == 0:
         parts = [*draw(st.sampled_from(links)).split(b"/"), parts[-1]]
     ways = ["as it is", "escaped", "wild", "wild"] if may_be_wild else ["escaped"]
