@@ -14,6 +14,7 @@ from magnet.preparation import (
     Recipe,
     defeats_layer_cache,
     dockerfile_of,
+    is_another_ones,
     is_still_so,
     prepare,
     request,
@@ -88,7 +89,10 @@ class Builder:
             asked = request(prepared, self.backend, scratch, dry_run=False)
             if defeats_layer_cache(prepared, self.backend):
                 asked = replace(asked, no_cache=True)
-            return self.backend.build(asked, self.shell)
+            image = self.backend.build(asked, self.shell)
+            if not self.shell.dry_run and is_another_ones(image, prepared, self.backend):
+                image = self.backend.build(replace(asked, no_cache=True), self.shell)
+            return image
 
     def _cache(self, prepared: Prepared) -> BuildCache:
         name = self._name(prepared.recipe, prepared.dockerfile)

@@ -4,7 +4,6 @@ The grammar and the expansion of words are BuildKit's, ported in e2b_dockerfile_
 BuildKit then makes of the instructions: https://github.com/moby/buildkit/tree/master/frontend/dockerfile/dockerfile2llb
 """
 
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,17 +17,13 @@ from e2b_dockerfile_utils import (
 )
 
 from magnet.errors import MagnetfileError, did_you_mean
-from magnet.model import EMPTY, Platform
+from magnet.model import EMPTY, SCRATCH, Platform, this_machine
 from magnet.sources import copied, excluded, flag, is_remote, keeps_parents, mounted, mounts, source_words
 from magnet.values import frozen
-
-SCRATCH = "scratch"
-"""The base that is no image."""
 
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9-_.]*", re.IGNORECASE)
 _DIRECTIVE = re.compile(r"#\s*(syntax|escape|check)\s*=\s*(.+?)\s*", re.IGNORECASE)
 _OUR_SYNTAX = re.compile(r"(docker\.io/)?docker/dockerfile([:@].*)?")
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm/v7", "armv6l": "arm/v6", "i686": "386"}
 
 
 @frozen
@@ -302,7 +297,7 @@ class _Reading:
         self._dockerfile = dockerfile
         self._build_args = build_args
         self._globals = _Scope(dockerfile, is_complete=True)
-        for name, value in _platform_args(platform or _this_machine()).items():
+        for name, value in _platform_args(platform or this_machine()).items():
             self._globals.set_arg(name, build_args.get(name, value))
         for instruction in dockerfile.arguments:
             for word in instruction.args:  # each sees those before it, unlike in a stage
@@ -486,7 +481,7 @@ def _unless_scratch(image: str) -> tuple[str, ...]:
 
 def _platform_args(platform: Platform) -> dict[str, str]:
     """The variables that BuildKit defines before the first line of a Dockerfile."""
-    return {**_named_platform("TARGET", platform), **_named_platform("BUILD", _this_machine())}
+    return {**_named_platform("TARGET", platform), **_named_platform("BUILD", this_machine())}
 
 
 def _named_platform(prefix: str, platform: Platform) -> dict[str, str]:
@@ -496,8 +491,3 @@ def _named_platform(prefix: str, platform: Platform) -> dict[str, str]:
         f"{prefix}ARCH": platform.architecture,
         f"{prefix}VARIANT": platform.variant,
     }
-
-
-def _this_machine() -> Platform:
-    machine = os.uname().machine
-    return Platform.parse(f"linux/{_ARCHITECTURES.get(machine, machine)}")

@@ -1,5 +1,6 @@
 """The values that travel between the rooms: requests, results and settings, all frozen."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -9,6 +10,9 @@ from magnet.errors import MagnetfileError
 from magnet.values import frozen
 
 EMPTY: Mapping[str, str] = MappingProxyType({})
+
+SCRATCH = "scratch"
+"""The base that is no image."""
 
 RUN_LABEL = "dev.magnet.run"
 """Every container that a run makes carries this label, with the run's id as its value."""
@@ -63,6 +67,15 @@ class Platform:
 
     def __str__(self) -> str:
         return "/".join(filter(None, (self.os, self.architecture, self.variant)))
+
+
+def this_machine() -> Platform:
+    """The platform of this machine."""
+    machine = os.uname().machine
+    return Platform.parse(f"linux/{_ARCHITECTURES.get(machine, machine)}")
+
+
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm/v7", "armv6l": "arm/v6", "i686": "386"}
 
 
 @frozen

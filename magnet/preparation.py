@@ -8,12 +8,12 @@ from types import MappingProxyType
 
 from magnet import context as contexts
 from magnet import reading
-from magnet.backends.base import Backend
+from magnet.backends.base import Backend, same_platform
 from magnet.context import Entry, Walked
 from magnet.errors import EngineError, MagnetfileError
 from magnet.index import FileIndex, Tree
 from magnet.memory import Memory
-from magnet.model import EMPTY, BuildRequest, Copy, Image, Modes, Option, Platform, Pull, Whole
+from magnet.model import EMPTY, SCRATCH, BuildRequest, Copy, Image, Modes, Option, Platform, Pull, Whole, this_machine
 from magnet.process import Shell
 from magnet.reading import Reading
 from magnet.sources import EVERYTHING, as_line, has_wildcard, literal_pattern
@@ -141,22 +141,50 @@ def is_still_so(prepared: Prepared, index: FileIndex, backend: Backend, shell: S
 
 
 def defeats_layer_cache(prepared: Prepared, backend: Backend) -> bool:
-    """Whether the engine's layer cache may take a step of the build for done though its files have changed.
+    """Whether the engine's layer cache may take a step of the build for done though what goes into it has changed.
 
-    Podman and buildah do so with files that are mounted. BuildKit 20.10 takes all wildcards for the same that match
+    Podman and buildah do so with files that are mounted, with the values of arguments everywhere but in RUN, and with
+    the platform of a stage that begins from nothing. BuildKit 20.10 takes all wildcards for the same that match
     nothing, and thinks that those below a link to a directory match nothing, though it does copy what they match:
     https://github.com/moby/buildkit/issues/2300
     """
+    read = prepared.reading
     if backend.engine.builder == "buildah":
-        return prepared.reading.mounts_context
+        is_for_another = prepared.recipe.platform is not None and _begins_from_nothing(read)
+        return read.mounts_context or _expands_arguments(read) or is_for_another
     if backend.engine.builder == "legacy":
         return False
-    sources = prepared.reading.sources
+    sources = read.sources
     links = {os.fsdecode(entry.path) for entry in prepared.tree.entries if entry.kind == "link"}
     if sources is None:
         return bool(links)
     paths = [os.fsdecode(entry.path) for entry in prepared.tree.entries]
     return any(_seems_empty(source, links, paths) for source in sources if has_wildcard(source))
+
+
+def is_another_ones(image: Image, prepared: Prepared, backend: Backend) -> bool:
+    """Whether podman or buildah took an image from their layer cache that was made for another platform.
+
+    That is noticed where none was asked for, and so it must be this machine's: where a stage begins from nothing.
+    """
+    if backend.engine.builder != "buildah" or prepared.recipe.platform or not _begins_from_nothing(prepared.reading):
+        return False
+    return not same_platform(image.platform, this_machine())
+
+
+def _expands_arguments(read: Reading) -> bool:
+    """Whether an instruction other than RUN may have the value of an ARG in it."""
+    has_argument = False
+    for name, *words in read.instructions:
+        if name == "ARG":
+            has_argument = True
+        elif has_argument and name not in ("FROM", "RUN") and any("$" in str(word) for word in words):
+            return True
+    return False
+
+
+def _begins_from_nothing(read: Reading) -> bool:
+    return any(name == "FROM" and words[0] == SCRATCH for name, *words in read.instructions)
 
 
 def _seems_empty(source: str, links: Set[str], paths: Sequence[str]) -> bool:

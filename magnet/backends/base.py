@@ -48,6 +48,8 @@ _VANISHED = re.compile(rb"image \"?[0-9a-f]{64}.*image not known", re.DOTALL)
 _LOOKS = 5
 
 _USED_BY = re.compile(r"(?:container|image used by) ([0-9a-f]{12})")
+_MOST_TRIES = 3
+
 _NO_PROGRAM = re.compile(r"exec(utable)?\b.*(not found|no such file|permission denied|exec format)", re.IGNORECASE)
 _IMAGE_ID = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
 
@@ -182,6 +184,10 @@ class Backend(ABC):
             words in said for words in ("no such image", "image not known", "no such object", "failed to find image")
         )
 
+    def was_disturbed(self, output: str) -> bool:
+        """Whether a build failed for nothing but what another process did to the engine's store meanwhile."""
+        return False
+
     def container_exit_code(self, done: Completed) -> int | None:
         """The exit code of the container's own program, or None where the engine itself failed."""
         # An engine fails with these codes, and a program may as well: the engine's last words tell. It speaks of a
@@ -207,6 +213,10 @@ class Backend(ABC):
         done = shell.run(command)
         if shell.dry_run:
             return Image(id="", tags=request.tags)
+        tries = 1
+        while done.returncode != 0 and tries < _MOST_TRIES and self.was_disturbed(_output(done)):
+            tries += 1
+            done = shell.run(command)
         if done.returncode != 0:
             raise self._build_failure(done)
         image = self._built_image(request.iidfile, shell)
@@ -407,8 +417,7 @@ class Backend(ABC):
             )
 
     def _build_failure(self, done: Completed) -> CommandFailed:
-        output = (done.stdout + b"\n" + done.stderr).decode(errors="replace")
-        step = self.failed_step(output)
+        step = self.failed_step(_output(done))
         return CommandFailed(
             f"{self.engine.name} build {ending(done.returncode)}",
             returncode=done.returncode,
@@ -529,6 +538,10 @@ def _why_left(answer: Completed) -> str:
     last = answer.tail[-1].strip() if answer.tail else ending(answer.returncode)
     used = _USED_BY.search(last)
     return f"container {used[1]} uses it" if used else last
+
+
+def _output(done: Completed) -> str:
+    return (done.stdout + b"\n" + done.stderr).decode(errors="replace")
 
 
 def _is_named(row: ImageListing, name: str) -> bool:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
+from magnet.backends import containers
 from magnet.backends.base import Backend, Engine, RunPlan, host_user, image_id
 from magnet.backends.containers import failed_build_step, ignore_arguments, split_name
 from magnet.backends.options import RUN_OPTIONS
@@ -133,6 +134,10 @@ class Buildah(Backend):
     def failed_step(self, output: str) -> tuple[str, ...]:
         """The failing instruction, in buildah's words."""
         return failed_build_step(output)
+
+    def was_disturbed(self, output: str) -> bool:
+        """Whether an image went that the build looked at."""
+        return containers.was_disturbed(output)
 
     def refused_build_options(self) -> Mapping[str, str]:
         """None: buildah has them all."""

@@ -9,6 +9,7 @@ _STEPS = (
     re.compile(r'at STEP "(?P<step>.+)": (?P<why>while running runtime: .+)'),
     re.compile(r'at STEP "(?P<step>.+?)": (?P<why>.+)'),
 )
+_DISTURBED = re.compile(r"^Error: checking if cached image exists from a previous build: .* not known$", re.MULTILINE)
 _EXIT = re.compile(r"exit status (\d+)$")
 
 
@@ -28,6 +29,16 @@ def failed_build_step(output: str) -> tuple[str, ...]:
             code = _EXIT.search(step["why"])
             return (f"{step['step']}: exit code {code[1]}" if code else f"{step['step']}: {step['why']}", *said)
     return ()
+
+
+def was_disturbed(output: str) -> bool:
+    """Whether an image was removed while a build looked for its steps among them, which fails the build.
+
+    >>> said = "Error: checking if cached image exists from a previous build: getting top layer info: layer not known"
+    >>> was_disturbed(said)
+    True
+    """
+    return _DISTURBED.search(output) is not None
 
 
 def ignore_arguments(request: BuildRequest) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
+from magnet.backends import containers
 from magnet.backends.base import Answers, Backend, Engine, RunPlan, host_user, image_id
 from magnet.backends.containers import failed_build_step, human_size, ignore_arguments, split_name
 from magnet.backends.docker import image_from_inspection
@@ -118,6 +119,10 @@ class Podman(Backend):
     def failed_step(self, output: str) -> tuple[str, ...]:
         """The failing instruction, in buildah's words."""
         return failed_build_step(output)
+
+    def was_disturbed(self, output: str) -> bool:
+        """Whether an image went that the build looked at."""
+        return containers.was_disturbed(output)
 
     def refused_build_options(self) -> Mapping[str, str]:
         """None: podman has them all."""

@@ -143,6 +143,12 @@ class Magnet:
             return self.engine("containers", "--quiet", f"--filter=name={run_id}-").split()
         return self.engine("ps", "--all", "--quiet", f"--filter=label=dev.magnet.run={run_id}").split()
 
+    def architecture(self, name: str) -> str:
+        """What an image is made for, in the engine's words."""
+        if self.column.backend == "buildah":
+            return self.engine("inspect", "--type=image", "--format={{.Docker.Architecture}}", name).strip()
+        return self.engine("image", "inspect", "--format={{.Architecture}}", name).strip()
+
     def engine(self, *words: str) -> str:
         """What the engine's own program says."""
         done = subprocess.run([self.column.backend, *words], env=self.env, capture_output=True, text=True, timeout=60)

@@ -111,6 +111,32 @@ def test_a_changed_file_that_a_step_mounts_reaches_the_step(magnet: Magnet, base
     assert seen == [b"one", b"two"]
 
 
+def test_an_argument_that_changes_reaches_every_instruction(magnet: Magnet, base: str, tag: str) -> None:
+    # Podman and buildah take such instructions from their layer cache, whatever the argument is.
+    instructions = "ENV e=$A\nLABEL l=$A\nWORKDIR /$A\nCOPY f /to/$A/\n"
+    magnet.write({"Dockerfile": f"FROM {base}\nARG A=0\n{instructions}CMD echo $e; pwd; ls /to\n", "f": ""})
+    seen = []
+    for words in (["--build-arg=A=1"], ["--build-arg=A=2"], []):
+        build(magnet, tag, *words)
+        seen.append(magnet.ok("run", "--rm", tag).split())
+    assert seen == [[b"1", b"/1", b"1"], [b"2", b"/2", b"2"], [b"0", b"/0", b"0"]]
+
+
+def test_an_image_from_scratch_is_for_the_platform_that_was_asked_for(magnet: Magnet, tag: str) -> None:
+    # Podman and buildah take a layer from their cache, and the platform with it.
+    magnet.write({"Dockerfile": "FROM scratch\nCOPY f /f\n", "f": tag})
+    built = []
+    for words in ([], ["--platform=linux/arm64"], [], ["--platform=linux/arm/v7"]):
+        result = magnet("build", "-t", tag, *words, ".")
+        if magnet.column.is_legacy and words:
+            assert result.code == 3
+            continue
+        assert result.code == 0, result.err
+        built.append(magnet.architecture(tag))
+    native = built[0]
+    assert built == ([native, native] if magnet.column.is_legacy else [native, "arm64", native, "arm"])
+
+
 def test_two_runs_that_want_the_same_build_do_it_once(magnet: Magnet, base: str, tag: str) -> None:
     magnet.write({"Dockerfile": f"FROM {base}\nRUN sleep 2\n"})
     runs = [

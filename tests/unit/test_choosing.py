@@ -339,6 +339,24 @@ def test_a_build_gives_the_image_that_is_in_the_store(name: str, install: Instal
     assert [build(name, shell), build(name, shell, "linux/arm"), build(name, shell, "linux/arm/v7")] == [expected] * 3
 
 
+@pytest.mark.parametrize("name", ["podman", "buildah"])
+@pytest.mark.parametrize(("times", "succeeds"), [(1, True), (2, True), (3, False)])
+def test_a_build_that_another_process_disturbed_is_tried_again(
+    name: str, times: int, succeeds: bool, install: Install, shell: Shell, tmp_path: Path
+) -> None:
+    said = "Error: checking if cached image exists from a previous build: getting top layer info: layer not known"
+    # Each try leaves a file, as long as there are some to be left.
+    left = [f"{tmp_path}/try{number}" for number in range(times)]
+    steps = "".join(f"[ -e {file} ] || {{ : > {file}; echo '{said}' >&2; exit 125; }}; " for file in left)
+    install(name, engine(f"{steps}{WRITES_ID}", found(name)))
+    if succeeds:
+        assert build(name, shell) == Image(ID, ("app",))
+    else:
+        with pytest.raises(CommandFailed):
+            build(name, shell)
+    assert calls(tmp_path).count("build") == min(times + 1, 3)
+
+
 def test_an_image_that_does_not_say_its_variant_may_be_the_one_that_was_asked_for(
     install: Install, shell: Shell
 ) -> None:
