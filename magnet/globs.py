@@ -3,7 +3,7 @@
 A glob is a path relative to the magnetfile's directory, with the wildcards of an ignore file: `*` and `?` within a
 name, `**` across directories, `[a-z]`. What matches a directory means all that is in it. One that begins with `!`
 leaves out what it matches, wherever it stands. Links are themselves, not what they lead to; names are bytes. Magnet's
-own directory is never selected, and repositories (`.git`) only by their names.
+own directory is never selected.
 """
 
 import os
@@ -18,22 +18,27 @@ from magnet.errors import MagnetfileError, did_you_mean
 from magnet.sources import has_wildcard
 from magnet.values import frozen
 
-_REPOSITORIES = "**/.git"
+NO_INPUTS = ("**/.git", "**/__pycache__")
+"""What changes with every look at a project, or with every run of Python in it, and says nothing about it."""
 
 
 @frozen
 class Selection:
-    """The globs of a target, and those whose matches are not theirs though they match."""
+    """The globs of a target, and those whose matches are not theirs though they match.
+
+    What `hidden` matches is selected only by a glob that names it, before its first wildcard.
+    """
 
     root: Path
     globs: tuple[str, ...]
     without: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
     never: Path = Path()
 
     @property
     def name(self) -> str:
         """All that decides what `walk` finds, besides the files themselves."""
-        return repr((str(self.root), self.globs, self.without, str(self.never)))
+        return repr((str(self.root), self.globs, self.without, self.hidden, str(self.never)))
 
     def walk(self) -> Walked:
         """What is selected; a glob without wildcards may well match nothing.
@@ -46,7 +51,8 @@ class Selection:
         entries: dict[bytes, Entry] = {}
         directories: dict[bytes, None] = {}
         for start, globs in _starts(self.globs).items():
-            walked = _walk(root, os.fsencode(start), globs, excluded, self.never)
+            inside = [glob for one in excluded if (glob := _inside(one, start))]
+            walked = _walk(root, os.fsencode(start), globs, [*inside, *self.hidden], self.never)
             entries |= {entry.path: entry for entry in walked.entries}
             directories |= dict.fromkeys(walked.directories)
         is_excluded = _matcher(excluded)
@@ -129,8 +135,7 @@ def _walk(root: bytes, start: bytes, globs: list[str], excluded: Sequence[str], 
         return Walked((_leaf(start, top, info),))
     if not os.path.isdir(top):
         return Walked((), (_existing(os.path.dirname(top)),))
-    below = [*(inside for glob in excluded if (inside := _inside(glob, os.fsdecode(start)))), _REPOSITORIES]
-    walked = _selected(top, globs, below, never)
+    walked = _selected(top, globs, excluded, never)
     at = start + b"/" if start else b""
     entries = [Entry(at + one.path, one.kind, one.mode, one.source, one.target) for one in walked.entries]
     if not globs and start:

@@ -36,11 +36,6 @@ def read(text: str, root: Path, inspect: Inspect) -> Any:
     return _made(loads(text), root, inspect)
 
 
-def has_image(text: str) -> bool:
-    """Whether the engine must be asked before the value can be returned."""
-    return '{"image": ' in text
-
-
 def result(value: object, root: Path) -> str:
     """What of a value counts for targets that need it: of an image the id, whatever its tags."""
     return written(_untagged(value), root)

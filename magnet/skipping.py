@@ -19,7 +19,7 @@ from magnet.buildfile import Call, Needed, as_call
 from magnet.digest import content_digest
 from magnet.envs import Variable
 from magnet.errors import MagnetError
-from magnet.globs import Selection
+from magnet.globs import NO_INPUTS, Selection
 from magnet.outputs import Lost, Output, Store, keep, outputs_of, restore, told
 from magnet.records import Record, open_records
 from magnet.values import frozen
@@ -196,14 +196,14 @@ class Skipper:
     def find(self, look: Look, inspect: returned.Inspect | None) -> Hit | str:
         """The success of a call with this key, or why none can be had again; that is empty where there was none.
 
-        Without `inspect`, no success is found that returned an image.
+        Without `inspect`, a success that returned an image cannot be had again.
         """
         name = look.name
         # A record is taken once: who looks again does so because another magnet may have added one meanwhile.
         record = (
             None if look.unknown else self._fetched.pop((name, look.key), None) or self._records.find(name, look.key)
         )
-        if record is None or (inspect is None and returned.has_image(record.value)):
+        if record is None:
             return look.unknown
         if why := self._why_not_the_same(record):
             return why
@@ -298,10 +298,6 @@ class Skipper:
         except Lost as error:
             return (str(error),)
 
-    def close(self) -> None:
-        """Let go of the records."""
-        self._records.close()
-
     # Looking
 
     def _inputs(self, call: Call[Any]) -> "Tree | None":
@@ -318,7 +314,7 @@ class Skipper:
 
     def _taken_by(self, call: Call[Any]) -> Selection:
         own = tuple(glob for glob in call.target.outputs if not glob.startswith("!"))
-        return Selection(self._root, call.target.inputs, own, self._never)
+        return Selection(self._root, call.target.inputs, own, NO_INPUTS, self._never)
 
     def _made_by(self, call: Call[Any]) -> Selection:
         return Selection(self._root, call.target.outputs, never=self._never)

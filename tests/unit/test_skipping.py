@@ -394,9 +394,25 @@ def test_outputs_are_no_inputs_and_globs_can_leave_out(project: Runs) -> None:
         'def app(t):\n    (HERE / "src/out").write_text("out")\n'
     )
     project("app")
-    project.write(**{"README.md": "x", "src/gen/deep": "x", "src/generated": "x", ".git/index": "x"})
+    project.write(**{"README.md": "x", "src/gen/deep": "x", "src/generated": "x"})
+    project.write(**{".git/index": "x", "src/.git/index": "x", "__pycache__/x": "x"})
     assert project("app").skipped == ["app"]
     project.write(src__deep__x="x")
+    assert project("app").ran == ["app"]
+
+
+def test_what_is_hidden_can_be_named_and_is_an_output_as_anything_else(project: Runs) -> None:
+    project.magnetfile(
+        '@target(inputs=".git/HEAD", outputs="clone")\n'
+        'def app(t):\n    (HERE / "clone/.git").mkdir(parents=True, exist_ok=True)\n'
+        '    (HERE / "clone/.git/HEAD").write_text((HERE / ".git/HEAD").read_text())\n'
+    )
+    project.write(**{".git/HEAD": "1"})
+    project("app")
+    shutil.rmtree(project.root / "clone")
+    assert project("app").skipped == ["app"]
+    assert project.paths("clone") == {".git": "40755", ".git/HEAD": "100644 1"}
+    project.write(**{".git/HEAD": "2"})
     assert project("app").ran == ["app"]
 
 
@@ -628,10 +644,36 @@ def test_a_variable_counts_for_a_graph(graph: Runs) -> None:
     assert len(graph("app", environ={"WORD": "y"}).ran) == 13
 
 
-@pytest.mark.usefixtures("forgotten")
-def test_a_record_more_counts_for_a_graph(graph: Runs) -> None:
-    graph("t5", force=True)
-    assert len(graph("app").ran) == 13
+def test_what_is_recorded_after_a_graph_was_seen_counts_for_it(project: Runs) -> None:
+    project.magnetfile(
+        "def make(number):\n"
+        '    @target(name=f"t{number}", inputs="src/a")\n'
+        "    def one(t):\n"
+        '        return (HERE / "value").read_text()\n'
+        "    return one\n"
+        "needed = [make(number) for number in range(9)]\n"
+        "@target(needs=needed)\ndef app(t):\n    return t.need(*needed)\n"
+    )
+    project.write(value="1")
+    for _ in range(2):
+        assert project("app", later=10).results["app"] == ("1",) * 9
+    project.write(value="2")
+    project("t5", force=True)
+    assert project("app", later=10).results["app"] == (*("1",) * 5, "2", *("1",) * 3)
+
+
+def test_what_bodies_were_seen_to_depend_on_counts_for_a_graph(project: Runs) -> None:
+    project.magnetfile(
+        "def make(number):\n"
+        '    @target(name=f"t{number}", inputs="src/a")\n'
+        "    def one(t):\n"
+        "        return t.project.version\n"
+        "    return one\n"
+        "needed = [make(number) for number in range(9)]\n"
+        "@target(needs=needed)\ndef app(t):\n    return t.need(*needed)\n"
+    )
+    for version in ("1", "1", "2"):
+        assert project("app", later=10, version=version).results["app"] == (version,) * 9
 
 
 @pytest.mark.parametrize("damage", [b"", b"no graph", None])
