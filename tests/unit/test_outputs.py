@@ -179,6 +179,18 @@ def test_nothing_is_begun_if_an_object_is_missing(store: Store, root: Path) -> N
     assert not (root / "out").exists()
 
 
+def test_a_broken_object_is_never_put_back(store: Store, root: Path) -> None:
+    wanted = keep(store, tree(root))
+    path = store.path(digest(b"run"))
+    path.chmod(0o644)
+    path.write_text("RUN")
+    remove(root / "out")
+    with pytest.raises(Lost, match=r"^what was kept is broken$"):
+        restore(store, root, wanted, seen(root))
+    assert not (root / "out/deep/run").exists()
+    assert not store.has(digest(b"run")), "nor found again"
+
+
 def test_a_store_on_another_file_system_is_as_good(store: Store, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = keep(store, tree(root))
     replace = os.replace
