@@ -101,8 +101,8 @@ def _make(top: bytes, path: bytes, node: Node) -> None:
 
 
 @st.composite
-def projects(draw: st.DrawFn, builder: str) -> Project:
-    """Projects that a builder builds as it should."""
+def projects(draw: st.DrawFn, builder: str, base: str) -> Project:
+    """Projects that a builder builds as it should; `base` is an image with a shell."""
     tree = draw(trees())
     ignore_files = {}
     if builder != "buildah" or draw(st.booleans()):
@@ -114,6 +114,10 @@ def projects(draw: st.DrawFn, builder: str) -> Project:
         unfit = set(filter(partial(is_unfit_for_wildcards, tree), tree)) if draw(st.booleans()) else set()
         tree = without(tree, links | unfit)
     lines, build_args = draw(dockerfiles(tree, builder))
+    # Podman and buildah mount what is ignored, too.
+    if builder != "legacy" and not (builder == "buildah" and ignore_files) and draw(st.integers(0, 4)) == 0:
+        # With an instruction of its own, or the image could be the base, and be removed as the build's.
+        lines += [Line(b"FROM " + base.encode()), Line(b"ENV OWN=1"), *draw(mounts(tree))]
     return Project(tree, ignore_files, lines, build_args, draw(DIRECTORY_MODES))
 
 
@@ -252,6 +256,20 @@ def dockerfiles(draw: st.DrawFn, tree: Tree, builder: str) -> tuple[list[Line], 
         lines.append(Line(draw(st.sampled_from([b"COPY --from=first / /first/", b"COPY --from=1 / /first/"]))))
     copy(2, 6)
     return lines, build_args
+
+
+@st.composite
+def mounts(draw: st.DrawFn, tree: Tree) -> list[Line]:
+    """Steps that copy what is mounted into them."""
+    sources = [path for path, node in tree.items() if re.fullmatch(rb"[\w./-]+", path) and node.kind != "link"]
+    lines = []
+    for number in draw(st.lists(st.integers(100, 101), min_size=1, unique=True)) if sources else ():
+        kind = draw(st.sampled_from([b"", b"type=bind,"]))
+        word = draw(st.sampled_from([b"source", b"src", b"Source"]))
+        source = draw(st.sampled_from([b"", b"/", b"./"])) + draw(st.sampled_from(sources))
+        mount = kind + word + b"=" + source + b",target=/m"
+        lines.append(Line(b"RUN --mount=%s cp -a /m /c%d" % (mount, number), number))
+    return lines
 
 
 @st.composite

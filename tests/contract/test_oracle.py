@@ -154,8 +154,8 @@ def files_in(tar: Path) -> Files:
     suppress_health_check=list(HealthCheck),
 )
 @given(st.data())
-def test_a_narrow_context_is_what_the_engine_copies(oracle: Oracle, data: st.DataObject) -> None:
-    project = data.draw(projects(oracle.builder))
+def test_a_narrow_context_is_what_the_engine_copies(oracle: Oracle, base: str, data: st.DataObject) -> None:
+    project = data.draw(projects(oracle.builder, base))
     root = oracle.directory / f"{os.getpid()}-{next(oracle.numbers)}"  # BuildKit knows a directory by its name
     scratch = root.with_name(f"{root.name}-scratch")
     scratch.mkdir()
