@@ -143,16 +143,19 @@ def is_still_so(prepared: Prepared, index: FileIndex, backend: Backend, shell: S
 def defeats_layer_cache(prepared: Prepared, backend: Backend) -> bool:
     """Whether the engine's layer cache may take a step of the build for done though what goes into it has changed.
 
-    Podman and buildah do so with files that are mounted, with the values of arguments everywhere but in RUN, and with
-    the platform of a stage that begins from nothing. BuildKit 20.10 takes all wildcards for the same that match
+    Podman and buildah do so with what is mounted, be it of the context, a stage or an image, with the values of
+    arguments everywhere but in RUN, and with the platform of a stage that begins from nothing. None of the engines sees
+    all of its options. BuildKit 20.10 takes all wildcards for the same that match
     nothing, and thinks that those below a link to a directory match nothing, though it does copy what they match:
     https://github.com/moby/buildkit/issues/2300
     """
-    read = prepared.reading
-    if backend.engine.builder == "buildah":
+    read, builder = prepared.reading, backend.engine.builder
+    if any(_is_unseen(option, builder) for option in prepared.recipe.options):
+        return True
+    if builder == "buildah":
         is_for_another = prepared.recipe.platform is not None and _begins_from_nothing(read)
-        return read.mounts_context or _expands_arguments(read) or is_for_another
-    if backend.engine.builder == "legacy":
+        return _mounts_something(read) or _expands_arguments(read) or is_for_another
+    if builder == "legacy":
         return False
     sources = read.sources
     links = {os.fsdecode(entry.path) for entry in prepared.tree.entries if entry.kind == "link"}
@@ -170,6 +173,20 @@ def is_another_ones(image: Image, prepared: Prepared, backend: Backend) -> bool:
     if backend.engine.builder != "buildah" or prepared.recipe.platform or not _begins_from_nothing(prepared.reading):
         return False
     return not same_platform(image.platform, this_machine())
+
+
+def _is_unseen(option: Option, builder: str) -> bool:
+    """Whether a step that was done without an option would be taken for one that is to be done with it."""
+    if option.name == "--network":
+        # One network is as good as another, but none is not.
+        return option.value == "none" and builder in ("buildah", "legacy")
+    return option.name not in ("--secret", "--ssh")
+
+
+def _mounts_something(read: Reading) -> bool:
+    mounts = [word for name, *words in read.instructions if name == "RUN" for word in map(str, words)]
+    others = ("type=cache", "type=tmpfs", "type=secret", "type=ssh")
+    return any(word.startswith("--mount=") and not any(other in word for other in others) for word in mounts)
 
 
 def _expands_arguments(read: Reading) -> bool:

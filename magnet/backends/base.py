@@ -440,7 +440,11 @@ class Backend(ABC):
         return image
 
     def _needed_build_features(self, request: BuildRequest) -> Mapping[str, str]:
-        return {"platform": "build for a chosen platform"} if request.platform else {}
+        needed = {"platform": "build for a chosen platform"} if request.platform else {}
+        for option in request.options:
+            if option.name == "--network" and option.value not in ("default", "host"):
+                needed["network"] = f"build with the network `{option.value}`: its steps would have this machine's"
+        return needed
 
     def _needed_run_features(self, request: RunRequest) -> Mapping[str, str]:
         needed = {}

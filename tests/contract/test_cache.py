@@ -122,6 +122,39 @@ def test_an_argument_that_changes_reaches_every_instruction(magnet: Magnet, base
     assert seen == [[b"1", b"/1", b"1"], [b"2", b"/2", b"2"], [b"0", b"/0", b"0"]]
 
 
+def test_a_changed_stage_that_a_step_mounts_reaches_the_step(magnet: Magnet, base: str, tag: str) -> None:
+    mount = "RUN --mount=type=bind,from=made,target=/m cp /m/f /f"
+    magnet.write({"Dockerfile": f"FROM scratch AS made\nCOPY f /f\nFROM {base}\n{mount}\n"})
+    seen = []
+    for content in ("one", "two"):
+        magnet.write({"f": content})
+        result = magnet("build", "-t", tag, ".")
+        if magnet.column.is_legacy:
+            assert result.code == 1
+            return
+        seen.append(cat(magnet, tag))
+    assert seen == [b"one", b"two"]
+
+
+def test_a_step_that_had_a_network_is_not_taken_for_one_without(magnet: Magnet, base: str, tag: str) -> None:
+    magnet.write({"Dockerfile": f"FROM {base}\nRUN grep -c : /proc/net/dev >/f\n"})
+    build(magnet, tag, "--network=host")
+    assert int(cat(magnet, tag)) > 1
+    if magnet.column.is_chroot:
+        said = magnet.refused("build", "--network=none", ".")
+        assert "cannot build with the network `none`: its steps would have this machine's\n" in said
+        return
+    build(magnet, tag, "--network=none")
+    assert cat(magnet, tag) == b"1\n"
+
+
+def test_a_changed_host_reaches_the_steps(magnet: Magnet, base: str, tag: str) -> None:
+    magnet.write({"Dockerfile": f"FROM {base}\nRUN grep -o '10.9.8.*a-name' /etc/hosts >/f\n"})
+    for address in ("10.9.8.1", "10.9.8.2"):
+        build(magnet, tag, f"--add-host=a-name:{address}")
+        assert cat(magnet, tag).split() == [address.encode(), b"a-name"]
+
+
 def test_an_image_from_scratch_is_for_the_platform_that_was_asked_for(magnet: Magnet, tag: str) -> None:
     # Podman and buildah take a layer from their cache, and the platform with it.
     magnet.write({"Dockerfile": "FROM scratch\nCOPY f /f\n", "f": tag})
