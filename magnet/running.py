@@ -20,14 +20,9 @@ from magnet.values import frozen, replace
 if TYPE_CHECKING:
     from magnet.envs import Variable
     from magnet.logs import LogFiles
-    from magnet.skipping import (
-        Again,
-        Hit,
-        Look,
-        Need,
-        Skipper,
-        Success,
-    )  # a run in which nothing can be skipped does without
+
+    # A run in which nothing can be skipped does without.
+    from magnet.skipping import Again, Hit, Look, Need, Skipper, Success
 
 
 @frozen
@@ -185,32 +180,34 @@ class Run:
 
     def _only_asked(self, call: Call[Any], t: T) -> tuple[Any, bool]:
         """Tell what is known of the call, and what it would run; Canceled where it is not known what it returns."""
-        try:
-            values = self.scheduler.need(call, call.target.needs) if call.target.needs else []
-        except NeedFailed:
-            if not self.session.question or self.failures:
-                raise
-            values = [None] * len(call.target.needs)
-        needs = self._needs(call, values)
+        needs = self._needs(call, self._values_if_known(call))
         # Its inputs may be what these are still to make or to put back.
         first = next((one.name for one, result in needs if result is None or one.key in self._not_in_place), None)
         look = None if first else self._skipper.look(call, needs)
         found = self._skipper.find(look, t.inspect) if look else f"`{first}`, which it needs, comes first"
-        hit = None if isinstance(found, str) or (self.session.force and not self.session.question) else found
-        if hit:
-            self._results[call.key] = hit.again.result
-            if not hit.is_in_place:
-                self._not_in_place.add(call.key)
-        if self.session.question:
+        if not isinstance(found, str):
+            self._results[call.key] = found.again.result
+            self._not_in_place |= set() if found.is_in_place else {call.key}
+        if question := self.session.question:
             inputs = look.inputs if look else self._skipper.inputs(call)
-            goes_on = self.session.question.look(t.name, self._skipper.answer(look, found), inputs)
-            if not goes_on and hit is None:
+            if question.look(t.name, self._skipper.answer(look, found), inputs):
+                return self._call(call, t), False
+            if isinstance(found, str):
                 raise Canceled
-            return (self._call(call, t), False) if goes_on else (hit and hit.again.value, True)
-        if hit is None:
+        elif isinstance(found, str) or self.session.force:
             return self._call(call, t), False
-        t.print("# Nothing changed." if hit.is_in_place else "# Nothing changed; its outputs are put back.")
-        return hit.again.value, True
+        else:
+            t.print("# Nothing changed." if found.is_in_place else "# Nothing changed; its outputs are put back.")
+        return found.again.value, True
+
+    def _values_if_known(self, call: Call[Any]) -> list[Any]:
+        """What the needs of a call return, as far as a question could find it out."""
+        try:
+            return self.scheduler.need(call, call.target.needs) if call.target.needs else []
+        except NeedFailed:
+            if self.session.question is None or self.failures:
+                raise
+            return [None] * len(call.target.needs)
 
     def _needs(self, call: Call[Any], values: list[Any]) -> "tuple[Need, ...]":
         """What a call needs, with the results: that of a target without inputs and outputs is what it returned."""

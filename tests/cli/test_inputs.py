@@ -3,6 +3,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -121,6 +122,20 @@ def test_explain_tells_which_input_changed(project: Program) -> None:
     assert not (project.root / "_build/logs").joinpath("latest", "show").exists(), "nothing is run"
 
 
+def test_what_needs_something_that_is_not_there_yet_is_explained_by_that(magnet: Program) -> None:
+    shutil.copytree(EXAMPLE, magnet.root, dirs_exist_ok=True)
+    waits = "book: to do\n  `letters`, which it needs, comes first\n"
+    first = magnet("--explain")
+    assert (first.code, first.out) == (0, f"letters: to do\n  it has not succeeded before\n{waits}")
+    assert not (magnet.root / "letters").exists()
+    assert magnet().code == 0
+    assert magnet("--explain").out == "letters: done\nbook: done\n"
+    shutil.rmtree(magnet.root / "letters")
+    gone = "".join(f"  `letters{name}` is gone\n" for name in ("", "/Ada.txt", "/Grace.txt"))
+    assert magnet("--explain").out == f"letters: done, outputs to be put back\n{gone}{waits}"
+    assert not (magnet.root / "letters").exists()
+
+
 def test_a_dry_run_prints_what_would_be_run_and_what_would_not(project: Program) -> None:
     script = "# app\nsh -c 'echo building; cat src/*.txt > out.txt'\n"
     assert project("-n", "app").out == script
@@ -210,6 +225,13 @@ def test_two_runs_at_once_make_it_once(project: Program) -> None:
     assert [process.returncode for process in (first, second)] == [0, 0]
     assert (project.root / "runs").read_text() == "run\n"
     assert ["CACHED app" in text for text in said] == [False, True]
+
+
+def test_it_is_the_same_however_magnet_is_started(project: Program) -> None:
+    project("app")
+    script = Path(__file__).parents[2] / "scripts" / "magnet"
+    done = subprocess.run([sys.executable, script, "app"], cwd=project.root, env=project.env, capture_output=True)
+    assert "=> CACHED app" in done.stderr.decode()
 
 
 def test_what_is_interrupted_is_not_kept(project: Program) -> None:

@@ -271,3 +271,38 @@ def test_the_time_of_a_directory_is_in_utc(tmp_path: Path, monkeypatch: pytest.M
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+# What a target that is skipped printed when it was run
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize(("kept", "shown"), [(b"", ""), (b"a\nb\n", "a\nb\n"), (b"end \xff", "end \udcff\n")])
+def test_what_was_printed_before_is_put_into_the_log(tmp_path: Path, kept: bytes, shown: str, at_once: bool) -> None:
+    files = LogFiles(tmp_path)
+    files.restore("blake3:1", kept)
+    both = (begun(), ended(cached=True))
+    for status in [vertexes(*both)] if at_once else map(vertexes, both):
+        files.update(status)
+    assert contents(tmp_path) == {"build": f"{header('build', cached='true ')}{shown}{TRAILER}-----\n"}
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_logs_of_equal_names_do_not_replace_each_other(tmp_path: Path, at_once: bool) -> None:
+    pairs = [(begun("a", f"blake3:{number}"), ended("a", f"blake3:{number}")) for number in range(3)]
+    statuses = [vertexes(*pair) for pair in pairs] if at_once else [vertexes(one) for pair in pairs for one in pair]
+    found = written(tmp_path, *statuses)
+    assert found == {
+        name: f"{header('a', f'blake3:{number}')}{TRAILER}-----\n" for number, name in enumerate(("a", "a-2", "a-3"))
+    }
+
+
+@pytest.mark.parametrize(("last", "kept"), [(ended(), [b"one\ntwo\n"]), (ended(error="no"), [])])
+def test_what_was_printed_is_handed_over_if_all_went_well(tmp_path: Path, last: Vertex, kept: list[bytes]) -> None:
+    files, taken = LogFiles(tmp_path), list[bytes]()
+    files.update(vertexes(begun()))
+    files.update(log(b"one\n", b"two"))
+    files.keep("blake3:1", lambda file, size: taken.append(file.read(size)))
+    files.update(vertexes(last))
+    assert taken == kept
+    assert contents(tmp_path)["build"].startswith(f"{header('build')}one\ntwo\n-----\n")

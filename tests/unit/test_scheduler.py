@@ -2,9 +2,10 @@
 
 import os
 import signal
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any, TypeVar
@@ -501,3 +502,93 @@ def test_any_cycle_is_found_and_is_one(plan: Plan, jobs: int) -> None:
             cycle = str(error).removeprefix("targets need each other in a cycle: ").split(" -> ")
             assert cycle[0] == cycle[-1]
             assert all(after in needs[name] for name, after in pairwise(cycle))
+
+
+# What is ready
+
+
+def skippable(number: int, needs: Sequence[Call[Any]] = ()) -> Call[Any]:
+    @target(name=f"t{number}", needs=needs, inputs="x")
+    def one(t: Any) -> None: ...
+
+    return one()
+
+
+def chain(length: int) -> Call[Any]:
+    call = skippable(0)
+    for number in range(1, length):
+        call = skippable(number, [call])
+    return call
+
+
+def test_what_is_ready_is_not_run_and_costs_no_thread() -> None:
+    threads, results = list[str](), dict[str, Any]()
+
+    def ready(call: Call[Any], values: list[Any]) -> tuple[Any]:
+        threads.append(threading.current_thread().name)
+        results[call.name] = values
+        return (call.name,)
+
+    def body(call: Call[Any]) -> Any:
+        pytest.fail("nothing is to be run")
+
+    wanted = [skippable(1, [skippable(2), skippable(3)]), skippable(3)]
+    assert Scheduler(body, jobs=1, ready=ready).run(wanted)
+    assert threads == [threading.current_thread().name] * 3
+    assert results == {"t1": ["t2", "t3"], "t2": [], "t3": []}
+
+
+def test_what_needs_something_that_is_to_be_run_is_not_ready() -> None:
+    asked, ran = list[str](), list[str]()
+
+    def ready(call: Call[Any], values: list[Any]) -> None:
+        asked.append(call.name)
+
+    def body(call: Call[Any]) -> None:
+        ran.append(call.name)
+        if call.name == "t0":
+            until(lambda: "t2" in ran)
+        scheduler.need(call, call.target.needs)
+
+    scheduler = Scheduler(body, jobs=3, ready=ready)
+    assert scheduler.run([chain(3)])
+    assert (asked, sorted(ran)) == (["t0"], ["t0", "t1", "t2"])
+
+
+def test_nothing_is_ready_once_the_run_is_stopped() -> None:
+    ran: list[str] = []
+    scheduler = Scheduler(lambda call: ran.append(call.name), jobs=1, ready=lambda call, values: (1,))
+    scheduler.stop()
+    assert scheduler.run([skippable(1)])
+    assert ran == ["t1"], "whoever runs it says that it is canceled"
+
+
+def test_a_chain_of_any_length_can_be_ready() -> None:
+    def body(call: Call[Any]) -> Any:
+        return sum(scheduler.need(call, call.target.needs)) + 1
+
+    scheduler = Scheduler(body, jobs=1, ready=lambda call, values: (sum(values) + 1,))
+    length = 2 * sys.getrecursionlimit()
+    last = chain(length)
+    assert scheduler.run([last])
+    assert scheduler.need(last, [last.target.needs[0]]) == [length - 1]
+
+
+def test_many_calls_are_announced_before_they_are_asked_for() -> None:
+    told: list[str] = []
+
+    def expect(calls: list[Call[Any]]) -> Callable[[], None]:
+        told.append(" ".join(call.name for call in calls))
+        return lambda: told.append("settled")
+
+    def ready(call: Call[Any], values: list[Any]) -> tuple[Any]:
+        told.append(call.name)
+        return (None,)
+
+    wanted = [skippable(number) for number in range(8)]
+    names = [call.name for call in wanted]
+    assert Scheduler(lambda call: None, jobs=1, ready=ready, expect=expect).run(wanted)
+    assert told == [" ".join(names), *names, "settled"]
+    told.clear()
+    assert Scheduler(lambda call: None, jobs=1, ready=ready, expect=expect).run(wanted[:7])
+    assert told == names[:7], "of a few, nobody needs to know ahead"

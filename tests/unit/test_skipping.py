@@ -416,6 +416,18 @@ def test_what_is_hidden_can_be_named_and_is_an_output_as_anything_else(project: 
     assert project("app").ran == ["app"]
 
 
+@pytest.mark.parametrize("glob", ["link/*", "link/file"])
+def test_a_link_on_the_way_to_an_input_may_come_to_lead_elsewhere(project: Runs, glob: str) -> None:
+    project.magnetfile(f'@target(inputs="{glob}")\ndef app(t): pass\n')
+    project.write(a__file="a", b__file="b")
+    (project.root / "link").symlink_to("a")
+    project("app", later=10)
+    assert project("app", later=10).skipped == ["app"]
+    (project.root / "link").unlink()
+    (project.root / "link").symlink_to("b")
+    assert project("app", later=10).ran == ["app"]
+
+
 def test_names_that_are_no_text_are_names(project: Runs) -> None:
     odd = os.fsencode(project.root / "src") + b"/\xff \n"
     Path(os.fsdecode(odd)).write_text("odd")
