@@ -313,9 +313,11 @@ def sources(draw: st.DrawFn, tree: Tree, builder: str) -> bytes:
             parts = list(map(escaped, parts))
         case "wild":
             parts = [draw(wildcards(part)) if draw(st.booleans()) else part for part in parts]
-    if builder != "buildah":
-        # BuildKit can be told no name that is not UTF-8, or that has two lines.
-        parts = [re.sub(rb"[\xff\n]", b"?", part) for part in parts]
+    # Engines read names that are not UTF-8 as others, and BuildKit can be told none of two lines.
+    unfit = rb"\xff" if builder == "buildah" else rb"[\xff\n]"
+    if not may_be_wild and re.search(unfit, b"/".join(parts)):
+        return b"."
+    parts = [re.sub(unfit, b"?", part) for part in parts]
     before = draw(st.sampled_from([b"", b"", b"", b"/", b"./", b"../", b"x/../", b"//"]))
     return before + b"/".join(parts) + draw(st.sampled_from([b"", b"", b"", b"/", b"/."]))
 
