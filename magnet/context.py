@@ -8,7 +8,7 @@ import os
 import posixpath
 import re
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -251,7 +251,9 @@ class _Selection:
         self._include = _matcher(include)
         self._exclude = _matcher(exclude)
         # The library can tell below which directories a `!` pattern may match, and only that.
-        self._reach = _matcher([f"!{pattern}" for pattern in include if not pattern.strip().startswith("!")])
+        self._reach = _reach(include)
+        self._exclude_reach = _reach(exclude)
+        self._can_take_back = any(pattern.strip().startswith("!") for pattern in include)
 
     def has(self, path: bytes) -> bool:
         name = _text(path)
@@ -263,6 +265,16 @@ class _Selection:
         may_include = not self._include or self._include.matches(name) or _may_match_below(self._reach, name)
         is_excluded = self._exclude and self._exclude.matches(name) and not _may_match_below(self._exclude, name)
         return may_include and not is_excluded
+
+    def has_all_below(self, path: bytes) -> bool:
+        """Whether all that may be below a directory is wanted, so that no name there needs a look; False in doubt."""
+        if self._can_take_back or _may_match_below(self._exclude_reach, _text(path)):
+            return False
+        return self.has(path)
+
+
+def _reach(patterns: Sequence[str]) -> "PatternMatcher | None":
+    return _matcher([f"!{pattern}" for pattern in patterns if not pattern.strip().startswith("!")])
 
 
 class _Walk:
@@ -277,17 +289,17 @@ class _Walk:
 
     def entries(self, top: bytes, at: bytes = b"") -> list[Entry]:
         """What is selected below `top`, with `at` in front of each path, and the directories that it is in."""
-        waiting = [(top, b"")]
+        waiting = [(top, b"", False)]
         while waiting:
-            directory, below = waiting.pop()
+            directory, below, has_all = waiting.pop()
             self._directories.append(directory)
             try:
                 with os.scandir(directory) as items:
                     for item in items:
-                        waiting += self._look_at(item, below + item.name, at)
+                        waiting += self._look_at(item, below + item.name, at, has_all)
             except OSError as error:
                 raise cannot_read(os.fsencode(error.filename or directory), error) from error
-        for entry in tuple(self._found):
+        for entry in tuple(self._found) if self._passed else ():
             self._find_parents(entry.path)
         return self._found
 
@@ -295,20 +307,24 @@ class _Walk:
         while parent := self._passed.pop(path := posixpath.dirname(path), None):
             self._found.append(parent)
 
-    def _look_at(self, item: os.DirEntry[bytes], path: bytes, at: bytes) -> Iterator[tuple[bytes, bytes]]:
+    def _look_at(
+        self, item: os.DirEntry[bytes], path: bytes, at: bytes, has_all: bool
+    ) -> Sequence[tuple[bytes, bytes, bool]]:
         if item.path == self._never:
-            return
-        is_wanted = self._selection.has(path)
-        if item.is_dir(follow_symlinks=False):
-            entry = Entry(at + path, "dir", item.stat(follow_symlinks=False).st_mode & PERMISSIONS, item.path)
+            return ()
+        is_wanted = has_all or self._selection.has(path)
+        if not item.is_dir(follow_symlinks=False):
             if is_wanted:
-                self._found.append(entry)
-            else:
-                self._passed[entry.path] = entry
-            if self._selection.may_have_below(path):
-                yield item.path, path + b"/"
-        elif is_wanted:
-            self._found.append(_leaf(at + path, item.path, item.stat(follow_symlinks=False)))
+                self._found.append(_leaf(at + path, item.path, item.stat(follow_symlinks=False)))
+            return ()
+        entry = Entry(at + path, "dir", item.stat(follow_symlinks=False).st_mode & PERMISSIONS, item.path)
+        if is_wanted:
+            self._found.append(entry)
+        else:
+            self._passed[entry.path] = entry
+        if has_all or self._selection.may_have_below(path):
+            return [(item.path, path + b"/", has_all or self._selection.has_all_below(path))]
+        return ()
 
 
 def _leaf(path: bytes, source: bytes, info: os.stat_result) -> Entry:
