@@ -513,6 +513,19 @@ def test_a_need_without_inputs_and_outputs_counts_by_what_it_returns(project: Ru
     assert project("app").ran == ["lib", "app"]
 
 
+def test_an_image_that_is_needed_counts_by_its_id_and_not_by_its_tags(project: Runs) -> None:
+    project.magnetfile(
+        "from magnet import Image\n"
+        '@target\ndef lib(t):\n    return [Image((HERE / "id").read_text(), tags=(f"lib:{t.project.version}",))]\n'
+        '@target(needs=[lib], inputs="src/a")\ndef app(t): pass\n'
+    )
+    project.write(id="sha256:1")
+    project("app")
+    assert project("app", version="2").skipped == ["app"]
+    project.write(id="sha256:2")
+    assert project("app", version="2").ran == ["lib", "app"]
+
+
 def test_a_need_of_which_nothing_is_known_keeps_it_from_being_skipped(project: Runs) -> None:
     project.magnetfile('@target\ndef lib(t): pass\n@target(needs=[lib], inputs="src/a")\ndef app(t): pass\n')
     for _ in range(2):
