@@ -4,18 +4,16 @@ One SQLite file holds a snapshot of each selection. It is a cache and nothing mo
 digests are the same and take longer.
 """
 
-import os
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Self
 
 from blake3 import blake3
 
 from magnet.context import Entry, Walked, in_order
+from magnet.database import Database
 from magnet.digest import FORMAT
 from magnet.snapshot import Snapshot, entries_of, files_of, is_unchanged, merged, take
 from magnet.values import frozen
@@ -28,13 +26,8 @@ _PATIENCE = 0.25
 
 _MONTH = 30 * 24 * 3600 * 1_000_000_000
 _SCHEMA = 2
-_BROKEN = {1, 11, 24, 26}
-"""SQLITE_ERROR (no such table), _CORRUPT, _FORMAT, _NOTADB: https://sqlite.org/rescode.html"""
-
 _AT_ONCE = 500
 """How many values one statement takes: https://sqlite.org/limits.html#max_variable_number"""
-
-_Answer = TypeVar("_Answer")
 
 
 @frozen(eq=False)
@@ -70,10 +63,8 @@ class FileIndex:
     """
 
     def __init__(self, path: Path, *, clock: Callable[[], int] = time.time_ns) -> None:
-        self._path = path
+        self._database = Database(path, _MAKE, schema=_SCHEMA, patience=_PATIENCE, as_bytes=True)
         self._clock = clock
-        self._lock = threading.Lock()
-        self._connection: Connection | None = None
         self._fetched: dict[bytes, Snapshot] = {}
 
     def __enter__(self) -> Self:
@@ -84,8 +75,7 @@ class FileIndex:
 
     def close(self) -> None:
         """Let go of the database; it is opened again when it is needed again."""
-        with self._lock:
-            self._disconnect()
+        self._database.close()
 
     def tree(self, selection: str, walk: Callable[[], Walked]) -> Tree:
         """The tree that `walk` finds; it is called only if something changed since the last time.
@@ -94,42 +84,19 @@ class FileIndex:
         goes, the patterns. Errors are those of the walk and of `tree_digest`, never the database's.
         """
         key = _key(selection)
-        old = self._fetched.pop(key, None) or self._ask(partial(_read, key=key))
+        old = self._fetched.pop(key, None) or self._database.ask(partial(_read, key=key))
         if old and is_unchanged(old):
             return Tree(old.digest.decode(), old)
         begun = self._clock()  # before the walk: what changes during it is not older than this
         walked = walk()
-        known = [old] if old else self._ask(_read_latest) or []
+        known = [old] if old else self._database.ask(_read_latest) or []
         new = take(walked, known, begun)
-        self._ask(partial(_write, key=key, snapshot=new, oldest=max(0, begun - _MONTH)))
+        self._database.ask(partial(_write, key=key, snapshot=new, oldest=max(0, begun - _MONTH)))
         return Tree(new.digest.decode(), new)
 
     def fetch(self, selections: Iterable[str]) -> None:
         """Ask the database for many selections at once, before each is looked at: it is slow to answer single ones."""
-        self._fetched |= self._ask(partial(_read_all, keys=list(map(_key, selections)))) or {}
-
-    def _ask(self, question: "Callable[[Connection], _Answer]") -> _Answer | None:
-        """What the database answers; None if it cannot. A broken one is deleted and made anew."""
-        import sqlite3
-
-        with self._lock:
-            for _ in range(2):
-                try:
-                    self._connection = self._connection or _open(self._path)
-                    return question(self._connection)
-                except OSError:
-                    return None
-                except sqlite3.Error as error:
-                    self._disconnect()
-                    if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _BROKEN:
-                        return None  # locked, read-only, full
-                    _delete(self._path)
-        return None
-
-    def _disconnect(self) -> None:
-        if self._connection:
-            self._connection.close()
-            self._connection = None
+        self._fetched |= self._database.ask(partial(_read_all, keys=list(map(_key, selections)))) or {}
 
 
 def _key(selection: str) -> bytes:
@@ -146,36 +113,7 @@ _MAKE = f"""
     BEGIN IMMEDIATE;
     CREATE TABLE IF NOT EXISTS snapshots (selection PRIMARY KEY, {_COLUMNS});
     CREATE INDEX IF NOT EXISTS ages ON snapshots (begun);
-    PRAGMA user_version = {_SCHEMA};
-    COMMIT;
 """
-
-
-def _open(path: Path) -> "Connection":
-    import sqlite3
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    database = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
-    try:
-        database.text_factory = bytes
-        # A crash of the machine may break the file; seals show it, and waiting for the disk would cost more.
-        database.execute("PRAGMA synchronous = OFF")
-        database.execute("PRAGMA journal_mode = PERSIST")  # a journal that is made anew costs 0.5 ms
-        (is_new,) = (version == 0 for (version,) in database.execute("PRAGMA schema_version"))
-        if not is_new and database.execute("PRAGMA user_version").fetchone() != (_SCHEMA,):
-            database.execute("SELECT * FROM magnet_of_this_version")  # fails as any other foreign database does
-        if is_new:
-            database.executescript(_MAKE)
-    except BaseException:
-        database.close()
-        raise
-    return database
-
-
-def _delete(path: Path) -> None:
-    for suffix in ("", "-journal", "-wal", "-shm"):
-        with suppress(OSError):
-            os.unlink(os.fsencode(path) + suffix.encode())
 
 
 def _read(database: "Connection", key: bytes) -> Snapshot | None:

@@ -7,16 +7,16 @@ For `magnet cache`: `size(cache)` is what records and objects take on disk, and 
 """
 
 import os
-import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 from blake3 import blake3
 
+from magnet.database import Database
 from magnet.outputs import Store
 
 if TYPE_CHECKING:
@@ -34,11 +34,6 @@ _PATIENCE = 5.0
 
 _STALE = 3600.0
 """Seconds after which an object that no record names is nobody's who still writes one."""
-
-_BROKEN = {1, 11, 24, 26}
-"""SQLITE_ERROR (no such table), _CORRUPT, _FORMAT, _NOTADB: https://sqlite.org/rescode.html"""
-
-_Answer = TypeVar("_Answer")
 
 
 class Record(NamedTuple):
@@ -67,13 +62,11 @@ class Records:
     def __init__(self, path: Path, store: Store) -> None:
         self._path = path
         self._store = store
-        self._lock = threading.Lock()
-        self._connection: Connection | None = None
+        self._database = Database(path, _MAKE, schema=_SCHEMA, patience=_PATIENCE)
 
     def close(self) -> None:
         """Let go of the database; it is opened again when it is needed again."""
-        with self._lock:
-            self._disconnect()
+        self._database.close()
 
     def state(self) -> str:
         """Equal as long as nobody has written to the database; it costs no question to it.
@@ -88,18 +81,18 @@ class Records:
 
     def fetch(self) -> dict[tuple[str, str], Record]:
         """All records, by call and key: the database is slow to answer single questions."""
-        found = self._ask(partial(_select, where="1", values=())) or []
+        found = self._database.ask(partial(_select, where="1", values=())) or []
         return {(record.call, record.key): record for record in found}
 
     def find(self, call: str, key: str) -> Record | None:
         """The record of a call with a key."""
-        found = self._ask(partial(_select, where="call = ? AND key = ?", values=(call, key)))
+        found = self._database.ask(partial(_select, where="call = ? AND key = ?", values=(call, key)))
         return found[0] if found else None
 
     def latest(self, call: str, target: str) -> Record | None:
         """The last record of a call, or, where there is none, of the target with other arguments."""
         for where, value in (("call = ?", call), ("target = ?", target)):
-            if found := self._ask(partial(_select, where=where, values=(value,))):
+            if found := self._database.ask(partial(_select, where=where, values=(value,))):
                 return found[0]
         return None
 
@@ -108,7 +101,7 @@ class Records:
 
         The oldest records of the call go, and with them the objects that no other record needs.
         """
-        return bool(self._ask(partial(self._add, record=record, objects=set(objects))))
+        return bool(self._database.ask(partial(self._add, record=record, objects=set(objects))))
 
     def _add(self, database: "Connection", record: Record, objects: set[str]) -> bool:
         with database:  # commits, or rolls back
@@ -137,7 +130,7 @@ class Records:
 
         Objects that no record needs go as well. In a dry run nothing goes.
         """
-        return self._ask(partial(self._prune, keep=keep, before=before, dry_run=dry_run)) or 0
+        return self._database.ask(partial(self._prune, keep=keep, before=before, dry_run=dry_run)) or 0
 
     def _prune(self, database: "Connection", keep: int, before: int, dry_run: bool) -> int:
         with database:
@@ -153,29 +146,6 @@ class Records:
                 if digest not in needed and time.time() - made > _STALE:
                     self._store.remove(digest)
         return len(going)
-
-    def _ask(self, question: "Callable[[Connection], _Answer]") -> _Answer | None:
-        """What the database answers; None if it cannot. A broken one is deleted and made anew."""
-        import sqlite3
-
-        with self._lock:
-            for _ in range(2):
-                try:
-                    self._connection = self._connection or _open(self._path)
-                    return question(self._connection)
-                except OSError:
-                    return None
-                except sqlite3.Error as error:
-                    self._disconnect()
-                    if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _BROKEN:
-                        return None  # locked, read-only, full
-                    _delete(self._path)
-        return None
-
-    def _disconnect(self) -> None:
-        if self._connection:
-            self._connection.close()
-            self._connection = None
 
 
 def open_records(cache: Path) -> Records:
@@ -212,36 +182,7 @@ _MAKE = f"""
     CREATE TABLE IF NOT EXISTS needed (call, key, object);
     CREATE INDEX IF NOT EXISTS records_needed ON needed (call, key);
     CREATE INDEX IF NOT EXISTS objects_needed ON needed (object);
-    PRAGMA user_version = {_SCHEMA};
-    COMMIT;
 """
-
-
-def _open(path: Path) -> "Connection":
-    import sqlite3
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    database = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
-    try:
-        # A crash of the machine may break the file; seals show it, and waiting for the disk would cost more.
-        database.execute("PRAGMA synchronous = OFF")
-        database.execute("PRAGMA journal_mode = PERSIST")  # a journal that is made anew costs 0.5 ms
-        database.execute("PRAGMA journal_mode = PERSIST")  # a journal that is made anew costs 0.5 ms
-        (is_new,) = (version == 0 for (version,) in database.execute("PRAGMA schema_version"))
-        if not is_new and database.execute("PRAGMA user_version").fetchone() != (_SCHEMA,):
-            database.execute("SELECT * FROM magnet_of_this_version")  # fails as any other foreign database does
-        if is_new:
-            database.executescript(_MAKE)
-    except BaseException:
-        database.close()
-        raise
-    return database
-
-
-def _delete(path: Path) -> None:
-    for suffix in ("", "-journal", "-wal", "-shm"):
-        with suppress(OSError):
-            os.unlink(f"{path}{suffix}")
 
 
 def _select(database: "Connection", where: str, values: tuple[str, ...]) -> list[Record]:
