@@ -12,6 +12,7 @@ from magnet.errors import MagnetError
 FORMAT = b"magnet context 1\0"
 """What the digest of a context begins with."""
 
+_KINDS = {"file": b"f", "dir": b"d", "link": b"l"}
 _HEAD = struct.Struct(">cHQ")
 _LENGTH = struct.Struct(">Q")
 _SMALL = 1 << 20
@@ -35,12 +36,11 @@ def tree_digest(entries: Iterable[Entry], contents: Mapping[bytes, bytes] | None
     `contents` are the digests of the files' contents by source, where they are known already.
     """
     parts = [FORMAT]
-    for entry in in_order(entries):
-        holds = entry.target
-        if entry.kind == "file":
-            holds = content_digest(entry.source) if contents is None else contents[entry.source]
-        head = _HEAD.pack(entry.kind[0].encode(), entry.mode, len(entry.path))
-        parts += (head, entry.path, _LENGTH.pack(len(holds)), holds)
+    for path, kind, mode, source, target in in_order(entries):
+        holds = target
+        if kind == "file":
+            holds = content_digest(source) if contents is None else contents[source]
+        parts += (_HEAD.pack(_KINDS[kind], mode, len(path)), path, _LENGTH.pack(len(holds)), holds)
     return blake3(b"".join(parts)).hexdigest()
 
 

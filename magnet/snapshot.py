@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from itertools import islice
+from itertools import islice, starmap
 from operator import attrgetter, eq
 from typing import Literal, NamedTuple
 
@@ -23,15 +23,20 @@ _facts_of: Callable[[os.stat_result], Facts] = attrgetter(
     "st_size", "st_mtime_ns", "st_ctime_ns", "st_ino", "st_dev", "st_mode"
 )
 _FACTS = struct.Struct("<qqqQQQ")
-_TIMES = range(-(1 << 63), 1 << 63)
+_FIRST = -(1 << 63)
+"""A time, in nanoseconds, that `_FACTS` can just hold."""
+
 _UNTRUSTED: Facts = (-1, 0, 0, 0, 0, 0)
 """Stands for facts that would prove nothing; no file has such a size."""
 
 _TYPES = {"file": stat.S_IFREG, "dir": stat.S_IFDIR, "link": stat.S_IFLNK}
 _KINDS: Mapping[int, Literal["file", "dir", "link"]] = {ord("f"): "file", ord("d"): "dir", ord("l"): "link"}
 _DIGEST = 32
-_MANY = 500
-"""From so many files on, a second thread gains more than it costs."""
+_MANY, _MUCH = 500, 1 << 13
+"""From so many files of so many bytes each on, a second thread gains more than it costs.
+
+With smaller files the two threads wait for each other: reading one takes less than handing over the interpreter.
+"""
 
 _BATCH = 64
 
@@ -151,14 +156,13 @@ def take(walked: Walked, known: Sequence[Snapshot], begun: int) -> Snapshot:
 
 
 def _seen(folder: bytes, entries: Sequence[Entry], before: int) -> list[Facts]:
-    names = [entry.source[len(folder) :] for entry in entries]
+    start = len(folder)
     try:
         with _looking_into(folder) as look:
-            return [
-                _trusted(_facts_of(look(name)), entry.kind, before) for name, entry in zip(names, entries, strict=True)
-            ]
+            seen = list(map(_facts_of, map(look, [entry.source[start:] for entry in entries])))
     except OSError:  # no source, or one was removed since the walk
         return [_UNTRUSTED for _ in entries]
+    return [_trusted(facts, entry.kind, before) for facts, entry in zip(seen, entries, strict=True)]
 
 
 def _listed(directory: bytes, before: int) -> Facts:
@@ -174,7 +178,7 @@ def _trusted(facts: Facts, kind: str, before: int) -> Facts:
     What changed within `MARGIN` of the look could change again and get the same times.
     """
     _, mtime, ctime, _, _, mode = facts
-    is_old = mtime < before and ctime < before and mtime in _TIMES
+    is_old = _FIRST < mtime < before and ctime < before
     return facts if is_old and stat.S_IFMT(mode) == _TYPES[kind] else _UNTRUSTED
 
 
@@ -183,20 +187,23 @@ def _contents(
 ) -> dict[bytes, bytes]:
     """The digest of each file's content by its source: an old one where it can be trusted."""
     contents: dict[bytes, bytes] = {}
-    unknown: dict[bytes, None] = {}
+    unknown: dict[bytes, int] = {}
     for entry, seen in zip(entries, facts, strict=True):
         if entry.kind == "file":
             then, content = old.get(entry.source, (_UNTRUSTED, b""))
             if seen == then != _UNTRUSTED:
                 contents[entry.source] = content
             else:
-                unknown[entry.source] = None
-    return contents | dict(zip(unknown, _hash(list(unknown)), strict=True))
+                unknown[entry.source] = max(seen[0], 0)
+    hashed = _hash_by_two if len(unknown) >= _MANY and sum(unknown.values()) >= _MUCH * len(unknown) else _hash
+    return contents | dict(zip(unknown, hashed(list(unknown)), strict=True))
 
 
 def _hash(sources: Sequence[bytes]) -> list[bytes]:
-    if len(sources) < _MANY:
-        return [content_digest(source) for source in sources]
+    return [content_digest(source) for source in sources]
+
+
+def _hash_by_two(sources: Sequence[bytes]) -> list[bytes]:
     from concurrent.futures import ThreadPoolExecutor  # costs 10 ms
 
     batches = (sources[start : start + _BATCH] for start in range(0, len(sources), _BATCH))
@@ -233,7 +240,7 @@ def _folders(snapshot: Snapshot) -> Iterator[tuple[bytes, int]]:
 
 
 def _join(names: Iterable[bytes]) -> bytes:
-    return b"".join(name + b"\0" for name in names)
+    return b"\0".join([*names, b""])
 
 
 def _split(names: bytes) -> list[bytes]:
@@ -241,4 +248,4 @@ def _split(names: bytes) -> list[bytes]:
 
 
 def _pack(facts: Iterable[Facts]) -> bytes:
-    return b"".join(_FACTS.pack(*seen) for seen in facts)
+    return b"".join(starmap(_FACTS.pack, facts))
