@@ -4,8 +4,10 @@
 `docker-legacy` is docker's legacy builder.
 """
 
+import os
 import shutil
 import sys
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,33 +33,40 @@ def _narrow(name: str, directory: Path) -> None:
     make_tree(root / "others", OTHERS, 10_000)
     (root / "Dockerfile").write_text(f"FROM {BASE}\nCOPY needed /needed\n")
     goal = {"docker": 1.0, "docker-legacy": 3.0}.get(name)
-    _compare(f"A build that needs 5 % of 20,000 files: {name}", name, directory, root / "needed", goal, None)
+    _compare(f"A build that needs 5 % of 20,000 files: {name}", name, directory, "needed", goal, None)
 
 
 def _added(name: str, directory: Path) -> None:
     make_project(directory / "project", 1_000, 10_000, f"RUN sleep {SECONDS}\n")
     title = f"What magnet adds to a build of {SECONDS} seconds and 1,000 files: {name}"
-    _compare(title, name, directory, directory / "project" / "src", None, 1.03)
+    _compare(title, name, directory, "src", None, 1.03)
 
 
 def _compare(
-    title: str, name: str, directory: Path, changing: Path, at_least: float | None, at_most: float | None
+    title: str, name: str, directory: Path, changing: str, at_least: float | None, at_most: float | None
 ) -> None:
-    """Time both, each with a file that is new to it; the index of magnet is cold."""
-    root, backend = directory / "project", name.removesuffix("-legacy")
+    """Time both, each with a new file, in a project under a new name: no engine has a copy of its files by that."""
+    backend = name.removesuffix("-legacy")
     env = {"DOCKER_BUILDKIT": "0" if name.endswith("-legacy") else "1"}
     layers = ["--layers", "--pull=false"] if backend == "buildah" else []
     make_base(backend, directory / "base", env)
     settle()
     numbers = count()
+    root = directory / "project"
 
     def change() -> None:
+        nonlocal root
+        number = next(numbers)
+        root = root.rename(directory / f"project{number}")
         shutil.rmtree(root / "_build", ignore_errors=True)
-        (changing / "new").write_text(f"{next(numbers)}")
+        (root / changing / "new").write_bytes(os.urandom(16))  # new to a store that other runs have filled, too
+
+    def run(*argv: str) -> Callable[[], object]:
+        return lambda: command(*argv, cwd=root, env=env)()
 
     own, engines = "`magnet build`", f"`{backend} build`"
-    magnet = command(MAGNET, "--backend", backend, "build", "-t", TAG, ".", cwd=root, env=env)
-    engine = command(backend, "build", *layers, "-t", TAG, ".", cwd=root, env=env)
+    magnet = run(MAGNET, "--backend", backend, "build", "-t", TAG, ".")
+    engine = run(backend, "build", *layers, "-t", TAG, ".")
     compare(
         title,
         [

@@ -34,7 +34,7 @@ class Job:
     prepare: Callable[[], object] = nothing
 
 
-def command(*argv: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Callable[[], object]:
+def command(*argv: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Callable[[], None]:
     """A program to be timed: its output is read, and if it fails so does the benchmark."""
     # Without compiled modules every start would compile them anew.
     own = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
