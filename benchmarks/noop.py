@@ -19,6 +19,14 @@ GOALS = {
     20_000: (8, 100),
     100_000: (8, 100),
 }
+MAGNETFILE = f"""\
+from magnet import target
+
+
+@target
+def build(t):
+    return t.build(".", tags=["{TAG}-by-magnet"])
+"""
 SIZES = {10: 10_000, 1_000: 10_000, 20_000: 25_000, 100_000: 1_000}
 
 
@@ -36,6 +44,7 @@ def _compare(backend: str, files: int, directory: Path) -> None:
     root = directory / "project"
     make_base(backend, directory / "base", env)
     make_project(root, files, SIZES.get(files, 1_000))
+    (root / "magnetfile.py").write_text(MAGNETFILE)
     settle()
     layers = ["--layers", "--pull=false"] if backend == "buildah" else []
     of_docker, of_others = GOALS.get(files, (None, None))
@@ -44,7 +53,7 @@ def _compare(backend: str, files: int, directory: Path) -> None:
     compare(
         f"Nothing changed: {name}, {files:,} files",
         [
-            Job(own, command(MAGNET, "--backend", backend, "build", "-t", TAG, ".", cwd=root, env=env)),
+            Job(own, command(MAGNET, "--backend", backend, "build", cwd=root, env=env)),
             Job(
                 f"`{backend} build`",
                 command(backend, "build", *layers, "-t", TAG, ".", cwd=root, env=env),
