@@ -19,7 +19,7 @@ from magnet.preparation import (
     prepare,
     request,
 )
-from magnet.process import Shell
+from magnet.process import Shell, import_what_watches
 from magnet.values import frozen, replace
 from magnet.workspace import Workspace
 
@@ -85,6 +85,7 @@ class Builder:
             return self.backend.build(request(prepared, self.backend, scratch, dry_run=True), self.shell)
 
     def _by_engine(self, prepared: Prepared) -> Image:
+        import_what_watches()
         with self.workspace.scratch() as scratch:
             asked = request(prepared, self.backend, scratch, dry_run=False)
             if defeats_layer_cache(prepared, self.backend):

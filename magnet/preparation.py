@@ -149,7 +149,7 @@ def defeats_layer_cache(prepared: Prepared, backend: Backend) -> bool:
     nothing, and thinks that those below a link to a directory match nothing, though it does copy what they match:
     https://github.com/moby/buildkit/issues/2300
     """
-    read, builder = prepared.reading, backend.engine.builder
+    read, builder = prepared.reading, backend.builder_kind
     if any(_is_unseen(option, builder) for option in prepared.recipe.options):
         return True
     if builder == "buildah":
@@ -170,7 +170,7 @@ def is_another_ones(image: Image, prepared: Prepared, backend: Backend) -> bool:
 
     That is noticed where none was asked for, and so it must be this machine's: where a stage begins from nothing.
     """
-    if backend.engine.builder != "buildah" or prepared.recipe.platform or not _begins_from_nothing(prepared.reading):
+    if backend.builder_kind != "buildah" or prepared.recipe.platform or not _begins_from_nothing(prepared.reading):
         return False
     return not same_platform(image.platform, this_machine())
 
@@ -348,7 +348,7 @@ def _on_disk(prepared: Prepared, backend: Backend, scratch: Path, *, dry_run: bo
     """
     context, file = prepared.context, prepared.dockerfile
     named = scratch / prepared.tree.digest
-    is_legacy = backend.engine.builder == "legacy"
+    is_legacy = backend.builder_kind == "legacy"
     if is_legacy:
         _check_for_legacy_builder(context, prepared.tree, file)
     if context.directory is None or not _is_in_place(prepared, backend) or is_legacy:
@@ -359,7 +359,7 @@ def _on_disk(prepared: Prepared, backend: Backend, scratch: Path, *, dry_run: bo
         if is_legacy:
             return named, _staged(file, prepared.tree, named), None
         return named, *_ignoring((), file, backend, scratch)
-    if backend.engine.builder == "buildah":
+    if backend.builder_kind == "buildah":
         return context.directory, *_ignoring(context.ignores(), file, backend, scratch)
     named.symlink_to(context.directory)
     return named, *_ignoring(context.ignores(), file, backend, scratch)
@@ -367,7 +367,7 @@ def _on_disk(prepared: Prepared, backend: Backend, scratch: Path, *, dry_run: bo
 
 def _is_in_place(prepared: Prepared, backend: Backend) -> bool:
     # Podman and buildah mount all of a directory into a step, whatever is ignored.
-    mounts_all = backend.engine.builder == "buildah" and prepared.reading.mounts_context
+    mounts_all = backend.builder_kind == "buildah" and prepared.reading.mounts_context
     return prepared.context.in_place and not mounts_all
 
 
@@ -392,7 +392,7 @@ def _ignoring(patterns: Sequence[str], file: Path, backend: Backend, scratch: Pa
     """
     # Without any pattern, podman would read an ignore file of the context in spite of all.
     text = "".join(f"{pattern}\n" for pattern in patterns or [_IGNORES_NOTHING])
-    if backend.engine.builder == "buildah":
+    if backend.builder_kind == "buildah":
         ignorefile = scratch / "ignore"
         ignorefile.write_text(text, "utf-8", "surrogateescape")
         return file, ignorefile

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from importlib import import_module
 from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -132,6 +133,11 @@ def asking(command: Command, *, timeout: float = 60, cwd: Path | None = None) ->
 
 def _end_at_once(child: "subprocess.Popen[bytes]") -> None:
     end([Process(child.pid, lambda: child.poll() is None)], at_once=True)
+
+
+def import_what_watches() -> None:
+    """Begin to import what it takes to watch a child: 50 ms, in which an engine can answer questions."""
+    threading.Thread(target=import_module, args=("sh",), daemon=True).start()
 
 
 class Children:

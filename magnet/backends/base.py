@@ -36,6 +36,8 @@ Parsed = TypeVar("Parsed")
 Answers = Callable[[], Mapping[str, Image | None]]
 """Waits for an engine's answers: for each reference that it was asked for, the image of that name or id, or None."""
 
+BuilderKind = Literal["buildkit", "buildx", "legacy", "buildah"]
+
 DETAIL_LINES = 8
 """How many of an engine's last lines an error shows."""
 
@@ -64,7 +66,7 @@ class Engine:
     name: str
     version: str
     rootless: bool = False
-    builder: Literal["buildkit", "buildx", "legacy", "buildah"] = "buildah"
+    builder: BuilderKind = "buildah"
     features: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
@@ -99,6 +101,11 @@ class Backend(ABC):
             with understanding(self.name):
                 self._engine = self.probe()
         return self._engine
+
+    @property
+    def builder_kind(self) -> BuilderKind:
+        """What builds: it decides how a context is handed over."""
+        return self.engine.builder
 
     @classmethod
     def find(cls) -> Self:

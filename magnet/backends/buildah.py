@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from magnet.backends import containers
-from magnet.backends.base import Backend, Engine, RunPlan, host_user, image_id
+from magnet.backends.base import Backend, BuilderKind, Engine, RunPlan, host_user, image_id
 from magnet.backends.containers import failed_build_step, ignore_arguments, split_name
 from magnet.backends.options import RUN_OPTIONS
 from magnet.backends.requests import build_arguments
@@ -58,6 +58,11 @@ class Buildah(Backend):
             # Without an OCI runtime a container has this machine's network, whatever was asked for.
             features=_FEATURES - {"network"} if os.environ.get("BUILDAH_ISOLATION") == "chroot" else _FEATURES,
         )
+
+    @property
+    def builder_kind(self) -> BuilderKind:
+        """Buildah's library, which it takes no probe to know."""
+        return "buildah"
 
     def build_command(self, request: BuildRequest) -> Command:
         """`buildah build`, with the layer cache that it leaves off, and without the newer base that it would pull."""

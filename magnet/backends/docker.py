@@ -13,7 +13,7 @@ from magnet.backends.base import Answers, Backend, Engine, RunPlan, host_user, i
 from magnet.backends.requests import build_arguments, consistency, mount_value, run_arguments
 from magnet.errors import EngineError
 from magnet.model import RUN_LABEL, BuildRequest, Command, Image, ImageListing, Platform, RunRequest
-from magnet.process import Completed, Shell, ask
+from magnet.process import Completed, Shell, ask, asking
 
 Builder = Literal["buildkit", "buildx", "legacy"]
 
@@ -49,7 +49,10 @@ class Docker(Backend):
         program = which("docker")
         if program is None:
             raise EngineError("docker is not installed", hint="install docker, or use podman or buildah")
-        answer = ask(Command((program, "version", "--format", "{{json .}}")))
+        versions = Command((program, "version", "--format", "{{json .}}"))
+        security = Command((program, "info", "--format", "{{json .SecurityOptions}}"))
+        with asking(versions) as first, asking(security) as second:
+            answer, info = first(), second()
         try:
             version: Any = json.loads(answer.stdout)
         except ValueError:
@@ -58,7 +61,6 @@ class Docker(Backend):
             raise _unreachable(answer)
         server = version["Server"]
         _refuse_podman(server)
-        info = ask(Command((program, "info", "--format", "{{json .SecurityOptions}}")))
         builder = _builder(program, version["Client"]["Version"])
         return Engine(
             name=cls.name,

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from magnet.backends import containers
-from magnet.backends.base import Answers, Backend, Engine, RunPlan, host_user, image_id
+from magnet.backends.base import Answers, Backend, BuilderKind, Engine, RunPlan, host_user, image_id
 from magnet.backends.containers import failed_build_step, human_size, ignore_arguments, split_name
 from magnet.backends.docker import image_from_inspection
 from magnet.backends.requests import build_arguments, consistency, mount_value, run_arguments
@@ -44,6 +44,11 @@ class Podman(Backend):
             rootless=rootless,
             features=_FEATURES,
         )
+
+    @property
+    def builder_kind(self) -> BuilderKind:
+        """Buildah's library, which it takes no probe to know."""
+        return "buildah"
 
     def build_command(self, request: BuildRequest) -> Command:
         """`podman build`, in docker's image format: the other one drops HEALTHCHECK, ONBUILD and SHELL."""

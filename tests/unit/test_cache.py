@@ -51,6 +51,10 @@ class World:
 
     # What an engine can do.
 
+    @property
+    def builder_kind(self) -> str:
+        return self.engine.builder
+
     @contextmanager
     def asking(self, names: Iterable[str], *_: object) -> Iterator[Callable[[], dict[str, Image | None]]]:
         yield lambda: {name: self.inspect(name) for name in names}

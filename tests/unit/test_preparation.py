@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,7 +21,7 @@ class Engine:
     """An engine that has no images, as far as the preparation of a build needs one."""
 
     def __init__(self, builder: str) -> None:
-        self.engine = SimpleNamespace(builder=builder)
+        self.builder_kind = builder
 
     @contextmanager
     def asking(self, names: Iterable[str], *_: object) -> Iterator[Callable[[], dict[str, Image | None]]]:
