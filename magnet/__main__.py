@@ -43,7 +43,7 @@ def leave(code: int) -> "NoReturn":
     try:
         sys.stdout.flush()
         sys.stderr.flush()
-    except OSError:  # whoever read it has gone, or the disk is full
+    except (OSError, ValueError):  # whoever read it has gone, the disk is full, or a magnetfile has closed it
         code = code or 1
     os._exit(code)
 

@@ -63,10 +63,10 @@ class Runs:
     root: Path
     images: dict[str, Image] = field(default_factory=dict)
 
-    def write(self, **files: str) -> None:
-        """Write files; `__` in a name stands for `/`, and the magnetfile begins as they all do."""
+    def write(self, files: Mapping[str, str]) -> None:
+        """Write files of the project."""
         for name, text in files.items():
-            path = self.root / name.replace("__", "/")
+            path = self.root / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
 
@@ -157,7 +157,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runs:
     monkeypatch.setitem(sys.modules, "magnetfile", ModuleType("magnetfile"))  # noted, to be taken away at the end
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     runs = Runs(tmp_path / "project")
-    runs.write(src__a="a\n", src__b="b\n")
+    runs.write({"src/a": "a\n", "src/b": "b\n"})
     runs.magnetfile(COPY)
     return runs
 
@@ -178,13 +178,13 @@ def become_a_link(project: Runs) -> None:
 
 
 CHANGES: Mapping[str, Callable[[Runs], object]] = {
-    "content": lambda project: project.write(src__a="A\n"),
-    "a new file": lambda project: project.write(src__c="c\n"),
+    "content": lambda project: project.write({"src/a": "A\n"}),
+    "a new file": lambda project: project.write({"src/c": "c\n"}),
     "a file that is gone": lambda project: (project.root / "src/a").unlink(),
     "another name": lambda project: (project.root / "src/a").rename(project.root / "src/z"),
     "mode": change_mode,
     "a link in place of a file": become_a_link,
-    "an empty file": lambda project: project.write(src__empty=""),
+    "an empty file": lambda project: project.write({"src/empty": ""}),
     "the magnetfile": lambda project: project.magnetfile(COPY + "# a comment\n"),
 }
 
@@ -204,9 +204,9 @@ def copy_the_project(project: Runs) -> None:
 
 SAME: Mapping[str, Callable[[Runs], object]] = {
     "times": lambda project: os.utime(project.root / "src/a", (1, 1)),
-    "a file that is no input": lambda project: project.write(other="x"),
+    "a file that is no input": lambda project: project.write({"other": "x"}),
     "the place of the project": copy_the_project,
-    "what is in magnet's own directory": lambda project: project.write(_build__x="x"),
+    "what is in magnet's own directory": lambda project: project.write({"_build/x": "x"}),
 }
 
 
@@ -236,12 +236,12 @@ def test_modules_beside_the_magnetfile_count_whenever_they_are_imported(project:
     project.magnetfile(
         'import early\n@target(inputs="src/a")\ndef app(t):\n    import late\n    t.print(early.TEXT, late.TEXT)\n'
     )
-    project.write(**{"early.py": "TEXT = 'e'\n", "late.py": "TEXT = 'l'\n"})
+    project.write({"early.py": "TEXT = 'e'\n", "late.py": "TEXT = 'l'\n"})
     project("app")
     assert project("app").skipped == ["app"]
-    project.write(**{"late.py": "TEXT = 'L'\n"})
+    project.write({"late.py": "TEXT = 'L'\n"})
     assert project("app").said == ["e L"]
-    project.write(**{"early.py": "TEXT = 'E'\n"})
+    project.write({"early.py": "TEXT = 'E'\n"})
     assert project("app").said == ["E L"]
     assert project("app").skipped == ["app"]
 
@@ -263,7 +263,7 @@ def test_outputs_that_are_gone_or_changed_are_put_back_and_the_others_are_not_to
     (project.root / "out/deep").chmod(0o755)
     shutil.rmtree(project.root / "out/deep")
     (project.root / "out/link").unlink()
-    project.write(out__link="a file", **{"one.txt": "edited"})
+    project.write({"out/link": "a file", "one.txt": "edited"})
     again = project("app")
     assert (again.skipped, again.said) == (["app"], [])
     assert project.paths("out") == made
@@ -284,21 +284,21 @@ def test_an_output_that_is_edited_in_place_does_not_change_what_is_kept(project:
 def test_going_back_to_earlier_inputs_brings_their_outputs_back_and_takes_later_ones_away(project: Runs) -> None:
     project("app")
     first = project.paths("out")
-    project.write(src__a="A\n", src__c="c\n")
+    project.write({"src/a": "A\n", "src/c": "c\n"})
     project("app")
     second = project.paths("out")
-    project.write(src__a="a\n")
+    project.write({"src/a": "a\n"})
     (project.root / "src/c").unlink()
     assert project("app").skipped == ["app"]
     assert project.paths("out") == first
-    project.write(src__a="A\n", src__c="c\n")
+    project.write({"src/a": "A\n", "src/c": "c\n"})
     assert project("app").skipped == ["app"]
     assert project.paths("out") == second
 
 
 def test_what_no_target_made_is_not_removed_from_among_the_outputs(project: Runs) -> None:
     project("app")
-    project.write(out__notes="mine\n")
+    project.write({"out/notes": "mine\n"})
     ran = project("app")
     assert ran.ran == ["app"]
     assert (
@@ -353,7 +353,7 @@ def test_a_failure_is_not_kept(project: Runs) -> None:
     project.magnetfile('@target(inputs="src/a")\ndef app(t):\n    assert (HERE / "src/b").read_text() == "B"\n')
     assert not project("app").done
     assert not project("app").done
-    project.write(src__b="B")
+    project.write({"src/b": "B"})
     assert project("app").ran == ["app"]
 
 
@@ -373,7 +373,7 @@ def test_an_input_without_wildcards_must_exist(project: Runs) -> None:
     assert project("app").failures == ["there is no `src/aa`, which is one of the inputs"]
     assert project("lib").ran == ["lib"]
     assert project("lib").skipped == ["lib"]
-    project.write(no__deep__x="x")
+    project.write({"no/deep/x": "x"})
     assert project("lib").ran == ["lib"]
 
 
@@ -394,10 +394,10 @@ def test_outputs_are_no_inputs_and_globs_can_leave_out(project: Runs) -> None:
         'def app(t):\n    (HERE / "src/out").write_text("out")\n'
     )
     project("app")
-    project.write(**{"README.md": "x", "src/gen/deep": "x", "src/generated": "x"})
-    project.write(**{".git/index": "x", "src/.git/index": "x", "__pycache__/x": "x"})
+    project.write({"README.md": "x", "src/gen/deep": "x", "src/generated": "x"})
+    project.write({".git/index": "x", "src/.git/index": "x", "__pycache__/x": "x"})
     assert project("app").skipped == ["app"]
-    project.write(src__deep__x="x")
+    project.write({"src/deep/x": "x"})
     assert project("app").ran == ["app"]
 
 
@@ -407,19 +407,19 @@ def test_what_is_hidden_can_be_named_and_is_an_output_as_anything_else(project: 
         'def app(t):\n    (HERE / "clone/.git").mkdir(parents=True, exist_ok=True)\n'
         '    (HERE / "clone/.git/HEAD").write_text((HERE / ".git/HEAD").read_text())\n'
     )
-    project.write(**{".git/HEAD": "1"})
+    project.write({".git/HEAD": "1"})
     project("app")
     shutil.rmtree(project.root / "clone")
     assert project("app").skipped == ["app"]
     assert project.paths("clone") == {".git": "40755", ".git/HEAD": "100644 1"}
-    project.write(**{".git/HEAD": "2"})
+    project.write({".git/HEAD": "2"})
     assert project("app").ran == ["app"]
 
 
 @pytest.mark.parametrize("glob", ["link/*", "link/file"])
 def test_a_link_on_the_way_to_an_input_may_come_to_lead_elsewhere(project: Runs, glob: str) -> None:
     project.magnetfile(f'@target(inputs="{glob}")\ndef app(t): pass\n')
-    project.write(a__file="a", b__file="b")
+    project.write({"a/file": "a", "b/file": "b"})
     (project.root / "link").symlink_to("a")
     project("app", later=10)
     assert project("app", later=10).skipped == ["app"]
@@ -494,10 +494,10 @@ def test_what_it_needs_counts_by_what_that_came_to(project: Runs) -> None:
     project.magnetfile(NEEDS)
     assert project("app").ran == ["lib", "app"]
     assert project("app").skipped == ["lib", "app"]
-    project.write(src__a="A\n")
+    project.write({"src/a": "A\n"})
     cut = project("app")
     assert (cut.ran, cut.skipped) == (["lib"], ["app"]), "the output is the same"
-    project.write(src__a="c\n")
+    project.write({"src/a": "c\n"})
     assert project("app").ran == ["lib", "app"]
 
 
@@ -506,10 +506,10 @@ def test_a_need_without_inputs_and_outputs_counts_by_what_it_returns(project: Ru
         "@target\ndef lib(t):\n    return (HERE / 'value').read_text()\n"
         '@target(needs=[lib], inputs="src/a")\ndef app(t): pass\n'
     )
-    project.write(value="1")
+    project.write({"value": "1"})
     assert project("app").ran == ["lib", "app"]
     assert project("app").skipped == ["app"]
-    project.write(value="2")
+    project.write({"value": "2"})
     assert project("app").ran == ["lib", "app"]
 
 
@@ -519,10 +519,10 @@ def test_an_image_that_is_needed_counts_by_its_id_and_not_by_its_tags(project: R
         '@target\ndef lib(t):\n    return [Image((HERE / "id").read_text(), tags=(f"lib:{t.project.version}",))]\n'
         '@target(needs=[lib], inputs="src/a")\ndef app(t): pass\n'
     )
-    project.write(id="sha256:1")
+    project.write({"id": "sha256:1"})
     project("app")
     assert project("app", version="2").skipped == ["app"]
-    project.write(id="sha256:2")
+    project.write({"id": "sha256:2"})
     assert project("app", version="2").ran == ["lib", "app"]
 
 
@@ -574,7 +574,7 @@ def test_force_runs_it_and_keeps_what_it_made_then(project: Runs) -> None:
         '@target(outputs="out")\ndef app(t):\n    (HERE / "out").write_text((HERE / "src/a").read_text())\n'
     )
     project("app")
-    project.write(src__a="A\n")
+    project.write({"src/a": "A\n"})
     assert project("app").skipped == ["app"]
     assert project("app", force=True).ran == ["app"]
     (project.root / "out").unlink()
@@ -619,7 +619,7 @@ def app(t):
 def graph(project: Runs) -> Runs:
     """A graph of which was seen, when its files were old enough to be trusted, that nothing changed."""
     for number in range(12):
-        project.write(**{f"in/{number}": f"{number}\n"})
+        project.write({f"in/{number}": f"{number}\n"})
     project.magnetfile(GRAPH)
     assert len(project("app").ran) == 13
     assert len(project("app", later=10).skipped) == 12
@@ -643,9 +643,9 @@ def test_a_graph_in_which_nothing_changed_is_known_as_a_whole(graph: Runs) -> No
 
 
 GRAPH_CHANGES: Mapping[str, tuple[Callable[[Runs], object], list[str]]] = {
-    "an input": (lambda graph: graph.write(in__5="changed"), ["t5"]),
-    "an input of what others need": (lambda graph: graph.write(in__1="changed"), ["t1", "t2"]),
-    "an output": (lambda graph: graph.write(out__6="changed"), []),
+    "an input": (lambda graph: graph.write({"in/5": "changed"}), ["t5"]),
+    "an input of what others need": (lambda graph: graph.write({"in/1": "changed"}), ["t1", "t2"]),
+    "an output": (lambda graph: graph.write({"out/6": "changed"}), []),
     "an output that is gone": (lambda graph: (graph.root / "out/7").unlink(), []),
     "the mode of an input": (lambda graph: (graph.root / "in/8").chmod(0o600), ["t8"]),
     "the magnetfile": (lambda graph: graph.magnetfile(GRAPH + "#"), [f"t{number}" for number in range(12)]),
@@ -679,10 +679,10 @@ def test_what_is_recorded_after_a_graph_was_seen_counts_for_it(project: Runs) ->
         "needed = [make(number) for number in range(9)]\n"
         "@target(needs=needed)\ndef app(t):\n    return t.need(*needed)\n"
     )
-    project.write(value="1")
+    project.write({"value": "1"})
     for _ in range(2):
         assert project("app", later=10).results["app"] == ("1",) * 9
-    project.write(value="2")
+    project.write({"value": "2"})
     project("t5", force=True)
     assert project("app", later=10).results["app"] == (*("1",) * 5, "2", *("1",) * 3)
 
@@ -718,13 +718,13 @@ def test_a_log_that_is_gone_is_made_again_in_a_graph(graph: Runs) -> None:
 
 def test_only_the_last_five_records_of_a_call_and_their_objects_are_kept(project: Runs) -> None:
     for number in range(8):
-        project.write(src__a=f"{number}\n")
+        project.write({"src/a": f"{number}\n"})
         project("app")
     store = Store(project.root / "_build/cache/objects")
     texts = {store.path(digest).read_text() for digest, _ in store.objects()}
     assert {f"{number}\n" for number in range(8)} & texts == {f"{number}\n" for number in range(3, 8)}
     for number, skipped in ((3, ["app"]), (2, [])):
-        project.write(src__a=f"{number}\n")
+        project.write({"src/a": f"{number}\n"})
         assert project("app").skipped == skipped
 
 
@@ -732,7 +732,7 @@ def test_the_store_can_be_measured_and_pruned(project: Runs) -> None:
     cache = project.root / "_build/cache"
     assert (size(cache), prune(cache)) == (0, 0)
     project("app")
-    project.write(src__a="A\n")
+    project.write({"src/a": "A\n"})
     project("app")
     assert size(cache) > 4096
     assert prune(cache) == 0
