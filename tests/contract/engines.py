@@ -38,7 +38,15 @@ class Column:
 
 
 def columns() -> list[Column]:
-    """Docker only for root, who alone may reach the daemon; all others for root and for an ordinary user."""
+    """Docker only for root, who alone may reach the daemon; all others for root and for an ordinary user.
+
+    Where the environment has MAGNET_TEST_BACKENDS, only those of these backends.
+    """
+    wanted = os.environ.get("MAGNET_TEST_BACKENDS", "docker podman buildah").split()
+    return [column for column in _all_columns() if column.backend in wanted]
+
+
+def _all_columns() -> list[Column]:
     daemonless = [
         Column("podman", "podman"),
         Column("buildah", "buildah"),
