@@ -4,8 +4,9 @@ import io
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from blake3 import blake3
 
@@ -19,10 +20,10 @@ from magnet.values import frozen, replace
 
 if TYPE_CHECKING:
     from magnet.envs import Variable
-    from magnet.logs import LogFiles
+    from magnet.logs import Keep, LogFiles
 
     # A run in which nothing can be skipped does without.
-    from magnet.skipping import Again, Hit, Look, Need, Skipper, Success
+    from magnet.skipping import Again, Hit, Look, Need, Skipper
 
 
 @frozen
@@ -131,12 +132,13 @@ class Run:
         found = self._find(look, t)
         if found and found.is_in_place:
             return self._skipped(call, found.again, vertex)
-        with self._skipper.claim(look, lambda: self.session.children.is_stopping):
+        with ExitStack() as claim:
+            claim.enter_context(self._skipper.claim(look, lambda: self.session.children.is_stopping))
             # Another magnet may have done it meanwhile, whether or not it had to be waited for.
             found = self._find(look, t)
             if found and self._is_restored(found, t):
                 return self._skipped(call, found.again, vertex)
-            return self._run(look, vertex, t), False
+            return self._run(look, vertex, t, claim), False
 
     def _find(self, look: "Look", t: T) -> "Hit | None":
         found = "" if self.session.force else self._skipper.find(look, t.inspect)
@@ -158,8 +160,8 @@ class Run:
             self._logs.restore(vertex.digest, again.log)
         return again.value, True
 
-    def _run(self, look: "Look", vertex: Vertex, t: "_Watched") -> Any:
-        """Run the body, and keep what came of it, if that can be."""
+    def _run(self, look: "Look", vertex: Vertex, t: "_Watched", claim: ExitStack) -> Any:
+        """Run the body, and keep what came of it, if that can be; the claim is held until it is kept."""
         call = look.call
         made = self._call(call, t)
         declared = {as_call(needed).key for needed in call.target.needs}
@@ -168,15 +170,21 @@ class Run:
         if success.why_not:
             t.print(f"It cannot be skipped the next time: {success.why_not}.")
         self._results[call.key] = success.result
-        self._keep(success, vertex)
+        if success.save:
+            self._keep(success.save, vertex, claim.pop_all())
         return made
 
-    def _keep(self, success: "Success", vertex: Vertex) -> None:
-        if success.save and self._logs:
+    def _keep(self, save: "Keep", vertex: Vertex, claim: ExitStack) -> None:
+        def save_claimed(log: BinaryIO, size: int) -> None:
+            # Who has waited for the claim is to find the record.
+            with claim:
+                save(log, size)
+
+        if self._logs:
             # What it printed is in its log, and known to be all, once it has ended.
-            self._logs.keep(vertex.digest, success.save)
-        elif success.save:
-            success.save(io.BytesIO(), 0)
+            self._logs.keep(vertex.digest, save_claimed)
+        else:
+            save_claimed(io.BytesIO(), 0)
 
     def _only_asked(self, call: Call[Any], t: T) -> tuple[Any, bool]:
         """Tell what is known of the call, and what it would run; Canceled where it is not known what it returns."""

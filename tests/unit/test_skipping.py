@@ -748,3 +748,19 @@ def test_the_store_can_be_measured_and_pruned(project: Runs) -> None:
     assert list((cache / "objects").glob("*/*")) == []
     assert open_records(cache).fetch() == {}
     assert project("app").ran == ["app"]
+
+
+def test_a_target_is_claimed_until_it_is_kept(project: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Who waited for the claim, and then found no record, would make it once more.
+    locks, held = project.root / "_build/cache/locks", []
+    close = LogFiles._close
+
+    def look_and_close(*arguments: Any) -> None:
+        held.extend(path.name.partition("-")[0] for path in locks.iterdir())
+        close(*arguments)
+
+    monkeypatch.setattr(LogFiles, "_close", look_and_close)
+    assert project("app").ran == ["app"]
+    assert held == ["target"]
+    assert list(locks.iterdir()) == []
+    assert project("app").skipped == ["app"]
