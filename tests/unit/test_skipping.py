@@ -752,7 +752,8 @@ def test_the_store_can_be_measured_and_pruned(project: Runs) -> None:
 
 def test_a_target_is_claimed_until_it_is_kept(project: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     # Who waited for the claim, and then found no record, would make it once more.
-    locks, held = project.root / "_build/cache/locks", []
+    locks = project.root / "_build/cache/locks"
+    held: list[str] = []
     close = LogFiles._close
 
     def look_and_close(*arguments: Any) -> None:
