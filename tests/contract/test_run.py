@@ -63,7 +63,7 @@ def test_files_of_user_host_belong_to_the_caller(magnet: Magnet, base: str, tag:
     magnet.write({"Dockerfile": f"FROM {base}\nUSER 4321:4321\n"})
     magnet.ok("build", "-t", tag, ".")
     (magnet.root / "out").mkdir()
-    magnet.ok("run", "--rm", "-u", "host", "-v", "./out:/out", tag, "sh", "-c", "mkdir /out/d && touch /out/d/f")
+    magnet.ok("run", "--rm", "-u", "host", "-v", "./out:/out", tag, "sh", "-c", "mkdir -p /out/d && touch /out/d/f")
     made = [(magnet.root / "out" / name).stat() for name in ("d", "d/f")]
     assert [(one.st_uid, one.st_gid) for one in made] == [(os.getuid(), os.getgid())] * 2
 
