@@ -4,7 +4,6 @@ No record of results is kept anywhere else, so none can be wrong. What is kept p
 were made of: to tell what changed, and to let go of old keys.
 """
 
-import fcntl
 import json
 import os
 import time
@@ -22,6 +21,7 @@ from magnet.key import CacheKey, differences
 from magnet.model import Image
 from magnet.process import Shell
 from magnet.values import frozen
+from magnet.workspace import try_lock
 
 REPOSITORY = "localhost/magnet"
 """The repository whose tags are keys."""
@@ -209,7 +209,7 @@ def locked(directory: Path, key: str, give_up: Callable[[], bool]) -> Iterator[N
     while True:
         lock = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
-            while not _try(lock):
+            while not try_lock(lock):
                 if give_up():
                     raise Canceled
                 time.sleep(0.1)
@@ -222,14 +222,6 @@ def locked(directory: Path, key: str, give_up: Callable[[], bool]) -> Iterator[N
             return
         finally:
             os.close(lock)
-
-
-def _try(lock: int) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _is_still(path: Path, lock: int) -> bool:

@@ -139,12 +139,13 @@ def _claimed(directory: Path) -> Iterator[bool]:
         yield False
         return
     try:
-        yield _try(lock)
+        yield try_lock(lock)
     finally:
         os.close(lock)
 
 
-def _try(lock: int) -> bool:
+def try_lock(lock: int) -> bool:
+    """Lock an open file, unless somebody else holds it; the kernel lets go of it when the holder dies."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
