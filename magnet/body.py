@@ -376,6 +376,9 @@ class T:
             env=env,
             terminal=self._terminal,
             dry_run=self._session.dry_run,
+            follow=self._session.emit,
+            clock=self._session.clock,
+            vertex=self._vertex.digest,
         )
 
 

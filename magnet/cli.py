@@ -182,7 +182,8 @@ def _execute(calls: list[Call[Any]], loaded: Buildfile, settings: Settings, envi
     from magnet.logs import LogFiles, make_log_directory
     from magnet.process import Children
     from magnet.progress.consumer import Consumer
-    from magnet.progress.display import DryRun
+    from magnet.progress.dryrun import DryRun
+    from magnet.redact import Redactor
     from magnet.running import Run
     from magnet.workspace import Workspace, prepare_build_directory
 
@@ -205,7 +206,7 @@ def _execute(calls: list[Call[Any]], loaded: Buildfile, settings: Settings, envi
         sinks.append(LogFiles(logs))
         _print_header(logs, described.version, cache)
         display = _display(settings.progress)
-    consumer = Consumer(display, sinks)
+    consumer = Consumer(display, sinks, Redactor([]))
     workspace = Workspace(cache, run_id)
     session = Session(
         project=described,
@@ -254,7 +255,8 @@ def _question(settings: Settings) -> "Question | None":
 
 
 def _display(progress: str) -> "Display":
-    from magnet.progress.display import Plain, Tty
+    from magnet.progress.plain import Plain
+    from magnet.progress.tty import Tty
 
     if progress == "tty" or (progress == "auto" and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"):
         return Tty(sys.stderr, time.time_ns)

@@ -79,16 +79,19 @@ class LogFiles:
         ended = {vertex.digest: vertex for vertex in status.vertexes if vertex.completed is not None}
         for vertex in status.vertexes:
             if vertex.digest not in self._files and vertex.completed is None:
+                if vertex.parent:
+                    continue  # the steps of an engine stand in the log of their target
                 if vertex.digest in ended and not status.logs:
                     self._write(ended.pop(vertex.digest))
                 else:
                     self._files[vertex.digest] = self._open(vertex)
-        for log in status.logs:
+        for log in status.transcript or status.logs:
             # A body that does not heed an interrupt may still print when its log is closed.
             if file := self._files.get(log.vertex):
                 file.write(log.data)
         for vertex in ended.values():
-            self._close(self._files.pop(vertex.digest), vertex)
+            if file := self._files.pop(vertex.digest, None):
+                self._close(file, vertex)
 
     def refresh(self) -> None:
         """Let readers of the files see what is written."""

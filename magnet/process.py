@@ -9,7 +9,6 @@ import signal
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import import_module
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magnet.errors import Canceled, CommandFailed
+from magnet.events import Clock, Reader, SolveStatus
 from magnet.model import Command
 from magnet.procfs import Process, end
 from magnet.values import frozen
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 Write = Callable[[int, bytes], None]
 """Takes a stream (1 stdout, 2 stderr) and what came on it: whole lines, or a piece of a very long one."""
 
-TAIL_LINES = 40
-"""How many of a command's last lines are kept for its error message."""
+TAIL_BYTES = 1 << 15
+"""How much of each stream of a command is kept, for its error message and the id that it prints last."""
 
 _READ_BYTES = 1 << 16
 _LONGEST_LINE = 1 << 20
@@ -253,12 +253,35 @@ class Children:
                 del self._children[child.pid]
 
 
+class _Tails:
+    """The last bytes of both streams of a command."""
+
+    def __init__(self) -> None:
+        self._tails = {1: b"", 2: b""}
+
+    def add(self, stream: int, data: bytes) -> None:
+        self._tails[stream] = data[-2 * TAIL_BYTES :] if len(data) >= 2 * TAIL_BYTES else self._tails[stream] + data
+        if len(self._tails[stream]) > 2 * TAIL_BYTES:
+            self._tails[stream] = self._tails[stream][-TAIL_BYTES - 1 :]
+
+    def completed(self, code: int) -> Completed:
+        return Completed(code, *(_whole_lines(self._tails[stream]) for stream in (1, 2)))
+
+
+def _whole_lines(tail: bytes) -> bytes:
+    """The last bytes of a tail, from the beginning of a line, if that can be."""
+    if len(tail) <= TAIL_BYTES:
+        return tail
+    last = tail[-TAIL_BYTES:]
+    return last.partition(b"\n")[2] or last
+
+
 @frozen
 class Shell:
     """Where a target's commands run: they are printed into its log, then run there, or only printed.
 
     `write` takes what they print; `echo` shows the command first; `terminal` makes the display leave the terminal
-    for the length of a block.
+    for the length of a block. `follow` takes events, which are about parts of `vertex`, the target.
     """
 
     children: Children
@@ -268,21 +291,47 @@ class Shell:
     env: Mapping[str, str]
     terminal: Callable[[], AbstractContextManager[object]]
     dry_run: bool = False
+    vertex: str = ""
+    follow: Callable[[SolveStatus], None] = lambda _: None
+    clock: Clock = time.time_ns
 
     def run(self, command: Command, *, write: Write | None = None, stdin: int | None = None) -> Completed:
         """Print the command, run it, and return how it ended with the last lines that it printed."""
         self.echo(command)
         if self.dry_run:
             return Completed(0)
-        tails: dict[int, deque[bytes]] = {1: deque(maxlen=TAIL_LINES), 2: deque(maxlen=TAIL_LINES)}
+        tails = _Tails()
         sink = write or self.write
 
         def keep_tail(stream: int, data: bytes) -> None:
-            tails[stream].extend(data[-_READ_BYTES:].splitlines(keepends=True)[-TAIL_LINES:])
+            tails.add(stream, data)
             sink(stream, data)
 
         code = self.children.watch(command, keep_tail, cwd=self.cwd, env=self.env, stdin=stdin)
-        return Completed(code, b"".join(tails[1]), b"".join(tails[2]))
+        return tails.completed(code)
+
+    def run_steps(self, command: Command, reader: Reader) -> Completed:
+        """Print the command and run it as `run` does, with what it prints understood by the reader as steps."""
+        self.echo(command)
+        if self.dry_run:
+            return Completed(0)
+        tails = _Tails()
+
+        def follow(status: SolveStatus) -> None:
+            for log in status.transcript:
+                tails.add(log.stream, log.data)
+            self.follow(status)
+
+        def read(stream: int, data: bytes) -> None:
+            follow(reader.read(stream, data, self.clock()))
+
+        try:
+            code = self.children.watch(command, read, cwd=self.cwd, env=self.env)
+        except BaseException:
+            follow(reader.end(self.clock(), canceled=True))
+            raise
+        follow(reader.end(self.clock(), error="" if code == 0 else ending(code)))
+        return tails.completed(code)
 
     def attach(self, command: Command) -> Completed:
         """Print the command and run it on the terminal, which the display leaves to it meanwhile."""

@@ -1,4 +1,4 @@
-"""The one consumer: takes events off the one queue and hands them to every sink, in order and without loss."""
+"""The one consumer: takes events off the one queue, takes secrets out, and hands them to every sink, without loss."""
 
 import queue
 import threading
@@ -9,9 +9,10 @@ from typing import ParamSpec
 
 from magnet.events import Sink, SolveStatus
 from magnet.progress.display import Display
+from magnet.redact import Redactor
 from magnet.values import frozen
 
-QUEUE_LENGTH = 1024
+QUEUE_LENGTH = 256
 """Events that may wait; beyond it whoever emits waits, and with it the child whose output it reads."""
 
 P = ParamSpec("P")
@@ -32,10 +33,11 @@ class _Resume:
 
 
 class Consumer:
-    """Runs the sinks in a thread of its own, from `start` to `finish`."""
+    """Runs the sinks in a thread of its own, from `start` to `finish`. What they get has no secret in it."""
 
-    def __init__(self, display: Display, others: Sequence[Sink]) -> None:
+    def __init__(self, display: Display, others: Sequence[Sink], redactor: Redactor) -> None:
         self._display = display
+        self._redactor = redactor
         self._sinks = (*others, display)
         self._queue: queue.Queue[SolveStatus | _Suspend | _Resume | None] = queue.Queue(QUEUE_LENGTH)
         self._thread = threading.Thread(target=self._consume, name="events", daemon=True)
@@ -79,6 +81,8 @@ class Consumer:
                 drawn = time.monotonic()
                 for sink in self._sinks:
                     self._guarded(sink.refresh)
+        if rest := self._redactor.rest():
+            self._hand_on(rest)
         for sink in self._sinks:
             self._guarded(sink.done)
 
@@ -89,8 +93,11 @@ class Consumer:
             self._guarded(self._display.suspend, item.vertex)
             item.done.set()
         else:
-            for sink in self._sinks:
-                self._guarded(sink.update, item)
+            self._hand_on(self._redactor.status(item))
+
+    def _hand_on(self, status: SolveStatus) -> None:
+        for sink in self._sinks:
+            self._guarded(sink.update, status)
 
     def _guarded(self, step: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         # A sink that fails, on a full disk or a closed pipe, must leave neither those waiting who emit nor the other

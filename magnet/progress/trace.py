@@ -1,12 +1,13 @@
-"""The state of a run, folded from its events, and the lines that show it. Pure: time and width are arguments."""
+"""The state of a run, folded from its events. Pure: it knows of no clock, no terminal and no file."""
 
 import re
-from collections import deque
 
-from magnet.events import SolveStatus, Vertex, VertexLog
+from magnet.events import SolveStatus, Vertex, VertexLog, VertexStatus, VertexWarning
 
 TAIL_LINES = 20
-"""How many of a vertex's last lines are kept, and shown where it fails."""
+"""How many of a vertex's last lines are shown where it fails."""
+
+_TAIL_BYTES = 1 << 15
 
 # ECMA-48: control sequences, strings as those of titles and links, other escapes, and control characters.
 _CONTROL = re.compile(
@@ -17,31 +18,98 @@ _CONTROL = re.compile(
 )
 
 
-class Trace:
-    """All vertexes seen so far, in order of appearance, and the last lines of each."""
+class Node:
+    """A vertex, where it stands, and what is known of it: parts, statuses, warnings, its last output.
 
-    def __init__(self) -> None:
-        self.vertexes: dict[str, Vertex] = {}
-        self.tails: dict[str, deque[str]] = {}
+    `number` counts vertexes from 1 in order of appearance; `line_count` all lines that it printed.
+    """
 
-    def update(self, status: SolveStatus) -> None:
-        """Take in events."""
-        for vertex in status.vertexes:
-            self.vertexes[vertex.digest] = vertex
-        for log in status.logs:
-            self.tails.setdefault(log.vertex, deque(maxlen=TAIL_LINES)).extend(lines(log)[-TAIL_LINES:])
+    def __init__(self, vertex: Vertex, number: int) -> None:
+        self.vertex = vertex
+        self.number = number
+        self.children: list[Node] = []
+        self.statuses: dict[str, VertexStatus] = {}
+        self.warnings: list[VertexWarning] = []
+        self.line_count = 0
+        self._tail = b""
+
+    def add(self, data: bytes) -> None:
+        """Take in output."""
+        self.line_count += data.count(b"\n")
+        self._tail = (self._tail + data)[-_TAIL_BYTES:] if len(data) < _TAIL_BYTES else data[-_TAIL_BYTES:]
+
+    def tail(self, count: int) -> list[str]:
+        """The last lines that it printed, as a terminal may show them; at most so many."""
+        if not self._tail or not count:
+            return []
+        end = len(self._tail) - self._tail.endswith(b"\n")
+        start = end
+        for _ in range(count):
+            start = self._tail.rfind(b"\n", 0, start)
+            if start < 0:
+                break
+        return plain_lines(self._tail[start + 1 : end])
 
     @property
-    def failed(self) -> list[Vertex]:
-        """The vertexes that failed by themselves."""
-        return [vertex for vertex in self.vertexes.values() if vertex.error and not vertex.canceled]
+    def is_running(self) -> bool:
+        """Whether it has begun and not ended."""
+        return self.vertex.started is not None and self.vertex.completed is None
+
+
+class Trace:
+    """All vertexes seen so far, by digest, in order of appearance."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[str, Node] = {}
+        self.targets: list[Node] = []
+
+    def update(self, status: SolveStatus) -> None:
+        """Take in events. What is said of a vertex that has not been named is left out."""
+        for vertex in status.vertexes:
+            if node := self.nodes.get(vertex.digest):
+                node.vertex = vertex
+            else:
+                self._add(vertex)
+        for one in status.statuses:
+            if node := self.nodes.get(one.vertex):
+                node.statuses[one.id] = one
+        for log in status.logs:
+            if node := self.nodes.get(log.vertex):
+                node.add(log.data)
+        for warning in status.warnings:
+            if node := self.nodes.get(warning.vertex):
+                node.warnings.append(warning)
+
+    @property
+    def failed(self) -> list[Node]:
+        """The targets that failed by themselves."""
+        return [node for node in self.targets if node.vertex.error and not node.vertex.canceled]
+
+    def target(self, digest: str) -> Node:
+        """The target that a vertex is, or is a part of."""
+        node = self.nodes[digest]
+        while parent := self.nodes.get(node.vertex.parent):
+            node = parent
+        return node
+
+    def _add(self, vertex: Vertex) -> None:
+        node = self.nodes[vertex.digest] = Node(vertex, len(self.nodes) + 1)
+        parent = self.nodes.get(vertex.parent)
+        (parent.children if parent else self.targets).append(node)
 
 
 def lines(log: VertexLog) -> list[str]:
     """The lines of a log entry as a terminal may show them: decoded, without control sequences."""
-    text = log.data.decode(errors="replace")
+    return plain_lines(log.data.removesuffix(b"\n"))
+
+
+def plain_lines(data: bytes) -> list[str]:
+    """The lines of some output, whose last has no line end, as a terminal may show them."""
+    text = data.decode(errors="replace")
+    if not _CONTROL.search(text):
+        return text.split("\n")
     # Of a line that was overwritten with \r, the last state is what one would see.
-    return [_CONTROL.sub("", line.rstrip("\r").rpartition("\r")[2]) for line in text.removesuffix("\n").split("\n")]
+    return [_CONTROL.sub("", line.rstrip("\r").rpartition("\r")[2]) for line in text.split("\n")]
 
 
 def seconds(nanoseconds: int) -> str:
@@ -53,51 +121,12 @@ def seconds(nanoseconds: int) -> str:
     return f"{max(nanoseconds, 0) / 1e9:.1f}s"
 
 
-def summary(trace: Trace, now: int, width: int) -> list[str]:
-    """The summary line and a line for each vertex, with its time at the right edge."""
-    vertexes = list(trace.vertexes.values())
-    done = [vertex for vertex in vertexes if vertex.completed is not None]
-    begun = min((vertex.started for vertex in vertexes if vertex.started is not None), default=now)
-    ended = max((vertex.completed or 0 for vertex in done), default=now) if len(done) == len(vertexes) else now
-    finished = " FINISHED" if len(done) == len(vertexes) else ""
-    head = f"[+] Building {seconds(ended - begun)} ({len(done)}/{len(vertexes)}){finished}"
-    return [head, *(_row(vertex, now, width) for vertex in vertexes)]
+def duration(node: Node, now: int) -> int:
+    """The nanoseconds that a vertex took, or takes until now."""
+    vertex = node.vertex
+    return max((vertex.completed or now) - (vertex.started or vertex.completed or now), 0)
 
 
-def board(trace: Trace, now: int, width: int, height: int, tail: int = 4) -> list[str]:
-    """The summary of a run that goes on, with the last lines of what runs; at most `height` lines."""
-    head, *rows = summary(trace, now, width)
-    shown = []
-    for vertex, row in zip(trace.vertexes.values(), rows, strict=True):
-        last = list(trace.tails.get(vertex.digest, ()))[-tail:] if vertex.completed is None else []
-        shown.append([row, *(f" => => {line}"[:width] for line in last)])
-    # What has ended gives way first, the oldest of it; the counter still counts it.
-    over = 1 + sum(map(len, shown)) - height
-    for index, vertex in enumerate(trace.vertexes.values()):
-        if over > 0 and vertex.completed is not None:
-            over -= len(shown[index])
-            shown[index] = []
-    return [head, *(line for block in shown for line in block)][:height]
-
-
-def failure(vertex: Vertex, trace: Trace) -> list[str]:
-    """The last lines of a failed vertex, as BuildKit frames them."""
-    return ["------", f" > {vertex.name}:", *trace.tails.get(vertex.digest, ()), "------"]
-
-
-def _row(vertex: Vertex, now: int, width: int) -> str:
-    state = "CANCELED " if vertex.canceled else "ERROR " if vertex.error else "CACHED " if vertex.cached else ""
-    time = seconds((vertex.completed or now) - (vertex.started or now))
-    room = width - len(time) - 1
-    if room < 1:
-        return time[:width]
-    return f"{_fitted(f' => {state}{vertex.name}', room)} {time}"
-
-
-def _fitted(text: str, width: int) -> str:
-    """The text in just so many columns of a terminal."""
-    if text.isascii():
-        return text.ljust(width) if len(text) <= width else f"{text[: width - 1]}…"
-    from rich.cells import cell_len, set_cell_size  # few names have characters of another width than one
-
-    return set_cell_size(text, width) if cell_len(text) <= width else f"{set_cell_size(text, width - 1)}…"
+def mark(vertex: Vertex) -> str:
+    """What stands before the name of a vertex: what became of it, unless it just succeeded or runs."""
+    return "CANCELED" if vertex.canceled else "ERROR" if vertex.error else "CACHED" if vertex.cached else ""

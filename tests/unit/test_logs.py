@@ -116,7 +116,9 @@ def test_a_vertex_that_is_announced_again_keeps_its_file(tmp_path: Path) -> None
 
 
 def test_a_beginning_its_output_and_the_end_of_another_may_come_together(tmp_path: Path) -> None:
-    together = SolveStatus((begun("b", "2"), ended("a", "1")), (*log(b"last", digest="1").logs, *log(digest="2").logs))
+    together = SolveStatus(
+        vertexes=(begun("b", "2"), ended("a", "1")), logs=(*log(b"last", digest="1").logs, *log(digest="2").logs)
+    )
     assert written(tmp_path, vertexes(begun("a", "1")), together, vertexes(ended("b", "2"))) == {
         "a": f"{header('a', '1')}last\n{TRAILER}-----\n",
         "b": f"{header('b', '2')}{TRAILER}-----\n",

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from magnet.errors import Canceled, CommandFailed
 from magnet.model import Command
-from magnet.process import TAIL_LINES, Children, Completed, Shell, ask, render, render_script
+from magnet.process import TAIL_BYTES, Children, Completed, Shell, ask, render, render_script
 from magnet.procfs import Process, end, start_time
 
 PYTHON = (sys.executable, "-I", "-S", "-c")
@@ -464,7 +464,8 @@ def test_a_shell_shows_the_command_hands_on_all_output_and_keeps_the_end() -> No
     errors = [b"%01000d\n" % -n for n in range(100)]
     assert echoed == [command]
     assert (joined(printed, 1), joined(printed, 2)) == (b"".join(lines), b"".join(errors))
-    assert done == Completed(3, b"".join(lines[-TAIL_LINES:]), b"".join(errors[-TAIL_LINES:]))
+    kept = TAIL_BYTES // 1001
+    assert done == Completed(3, b"".join(lines[-kept:]), b"".join(errors[-kept:]))
 
 
 def test_a_shell_can_print_elsewhere() -> None:

@@ -1,0 +1,1 @@
+"""Events as BuildKit's plain lines."""

@@ -1,0 +1,43 @@
+"""The end of a run as it is shown: the summary, and the last lines of what failed."""
+
+import os
+from collections.abc import Container
+from typing import TextIO
+
+from magnet.progress.board import summary
+from magnet.progress.trace import TAIL_LINES, Node, Trace
+
+PLAIN_WIDTH = 80
+"""The width of the summary where there is no terminal to measure."""
+
+
+def print_end(trace: Trace, seen: Container[str], out: TextIO, now: int, width: int) -> None:
+    """Print the summary of a run that has ended, then the last lines of what failed in it.
+
+    Left out is a target that printed nothing, and one whose output went straight to the terminal: it was `seen` there.
+    """
+    text = summary(trace, now, width) if trace.targets else []
+    for node in trace.failed:
+        if node.vertex.digest not in seen:
+            text += failure(node)
+    for line in text:
+        print(line, file=out)
+    out.flush()
+
+
+def failure(node: Node) -> list[str]:
+    """The last lines of a target that failed, those of the step that failed first, as BuildKit frames them."""
+    step = next((child for child in node.children if child.vertex.error and not child.vertex.canceled), None)
+    last = [*([step.vertex.name, *step.tail(TAIL_LINES)] if step else node.tail(TAIL_LINES))]
+    return ["------", f" > {node.vertex.name}:", *last, "------"] if last else []
+
+
+def columns(out: TextIO) -> int:
+    """How wide a terminal is, as rich and other programs find it."""
+    given = os.environ.get("COLUMNS", "")
+    if given.isdecimal() and int(given) > 0:
+        return int(given)
+    try:
+        return os.get_terminal_size(out.fileno()).columns or PLAIN_WIDTH
+    except OSError:
+        return PLAIN_WIDTH

@@ -1,0 +1,1 @@
+"""What engines print while they build, understood as steps."""
