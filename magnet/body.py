@@ -4,8 +4,8 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from magnet.backends.base import Backend
     from magnet.index import FileIndex
     from magnet.questions import Question
-    from magnet.scheduler import Scheduler
     from magnet.workspace import Workspace
 
 R1 = TypeVar("R1")
@@ -46,6 +45,9 @@ R3 = TypeVar("R3")
 
 Emit = Callable[[SolveStatus], None]
 Words = str | Path
+
+Need = Callable[[Call[Any], Iterable[Needed]], list[Any]]
+"""Runs what a running call needs, and returns their results in order."""
 
 
 class Session:
@@ -68,6 +70,7 @@ class Session:
         dry_run: bool = False,
         force: bool = False,
         question: "Question | None" = None,
+        secrets: tuple[str, ...] = (),
     ) -> None:
         self.project = project
         self.workspace = workspace
@@ -80,6 +83,7 @@ class Session:
         self.dry_run = dry_run
         self.force = force
         self.question = question
+        self.secrets = secrets
         self._index: FileIndex | None = None
         self._backend: Backend | None = None
         self._lock = threading.Lock()
@@ -113,11 +117,11 @@ class T:
     print, goes into the target's log and display.
     """
 
-    def __init__(self, call: Call[Any], vertex: Vertex, session: Session, scheduler: "Scheduler") -> None:
+    def __init__(self, call: Call[Any], vertex: Vertex, session: Session, need: Need) -> None:
         self._call = call
         self._vertex = vertex
         self._session = session
-        self._scheduler = scheduler
+        self._need = need
         self._shell = self._make_shell(session.project.root, session.environ)
         self._skipped: list[bool] = []
 
@@ -156,7 +160,7 @@ class T:
 
         Each runs at most once in a run of magnet for the same arguments. Raises NeedFailed when one fails.
         """
-        results = self._scheduler.need(self._call, needed)
+        results = self._need(self._call, needed)
         return results[0] if len(results) == 1 else tuple(results)
 
     def print(self, *values: object) -> None:
@@ -166,9 +170,8 @@ class T:
 
     def output(self, text: str) -> None:
         """Print a line on magnet's own stdout, for a script that reads it, and into the log."""
-        with self._terminal():
-            print(text, flush=True)
-            self.print(text)
+        with self._attached() as write:
+            write(1, f"{text}\n".encode(errors="surrogateescape"))
 
     def exec(self, program: Words, *arguments: Words, cwd: Words = ".", env: Mapping[str, str] | None = None) -> None:
         """Run a program on this machine to its end; CommandFailed when its exit code is not 0."""
@@ -217,11 +220,11 @@ class T:
             file=file,
             context=context if context is None or isinstance(context, Whole) else tuple(context),
             tags=_strings(tags),
-            build_args=_texts(build_args),
+            build_args=self._public("build arg", build_args),
             stage=None if stage is None else str(stage),
             pull=_pull(pull),
             no_cache=no_cache,
-            labels=_texts(labels),
+            labels=self._public("label", labels),
             platform=Platform.parse(platform) if platform else None,
             options=parse_options(options, BUILD_OPTIONS),
             modes=_modes(modes),
@@ -296,8 +299,7 @@ class T:
         if not self._session.dry_run:
             self._session.workspace.note_backend(backend.name)
         stdin = 0 if interactive else None
-        write = self._attached_write() if attach and not tty else None
-        with self._terminal() if write else nullcontext():
+        with self._attached() if attach and not tty else nullcontext() as write:
             result = backend.run(
                 request, self._shell, container, stdin=stdin, write=write, pull=_pull(pull),
                 platform=Platform.parse(platform) if platform else None,
@@ -344,6 +346,17 @@ class T:
         """Keep the display off the terminal for the length of a block, in which this target uses it."""
         return self._session.terminal(self._vertex.digest)
 
+    def _public(self, what: str, values: Mapping[str, object] | None) -> dict[str, str]:
+        """Values that an image keeps, in which there must be no secret."""
+        texts = _texts(values)
+        for name, value in texts.items():
+            if any(secret in value for secret in self._session.secrets):
+                raise MagnetfileError(
+                    f"the {what} `{name}` holds a secret, and whoever has the image can read it",
+                    hint='hand it over as a file: options=["--secret=id=NAME,src=FILE"], and RUN --mount=type=secret',
+                )
+        return texts
+
     def _absolute(self, mount: Mount) -> Mount:
         source = os.path.abspath(self.project.root / os.path.expanduser(mount.source))
         return Mount(source, mount.target, mount.readonly, mount.consistency)
@@ -357,15 +370,30 @@ class T:
         if self._session.question is None:
             self.print(render_script(command) if self._session.dry_run else render(command))
 
-    def _attached_write(self) -> Write:
+    @contextmanager
+    def _attached(self) -> Iterator[Write]:
+        """What takes output to magnet's own streams, and into the log, for the length of a block."""
+        from magnet.redact import Redactor
+
+        sys.stdout.flush()
         own = {1: sys.stdout.buffer, 2: sys.stderr.buffer}
+        redactor = Redactor(self._session.secrets)
+
+        def show(status: SolveStatus | None) -> None:
+            for log in status.logs if status else ():
+                own[log.stream].write(log.data)
+                own[log.stream].flush()
 
         def write(stream: int, data: bytes) -> None:
-            own[stream].write(data)
-            own[stream].flush()
-            self._write(stream, data)
+            status = SolveStatus(logs=(VertexLog(self._vertex.digest, stream, data, self._session.clock()),))
+            show(redactor.status(status))
+            self._session.emit(status)
 
-        return write
+        with self._terminal():
+            try:
+                yield write
+            finally:
+                show(redactor.rest())
 
     def _make_shell(self, cwd: Path, env: Mapping[str, str]) -> Shell:
         return Shell(

@@ -164,8 +164,12 @@ def _list(loaded: Buildfile) -> None:
         [(name, target.summary + (" (default)" if target.is_default else "")) for target, name in names.items()]
     )
     if loaded.variables:
+        from magnet.redact import MASK
+
         print("\nEnvironment:")
-        _print_columns([(f"{one.name}={one.value}", one.help) for one in loaded.variables])
+        _print_columns(
+            [(f"{one.name}={MASK if one.is_secret and one.value else one.value}", one.help) for one in loaded.variables]
+        )
 
 
 def _print_columns(rows: Sequence[tuple[str, str]]) -> None:
@@ -193,6 +197,7 @@ def _execute(calls: list[Call[Any]], loaded: Buildfile, settings: Settings, envi
     backend_name = settings.backend or environ.get("MAGNET_BACKEND") or stored.backend
     if backend_name:
         check_name(backend_name)
+    secrets = tuple(one.value for one in loaded.variables if one.is_secret and one.value)
     described = project.describe(loaded.root, stored.name)
     run_id = f"magnet-{time.strftime('%Y%m%d%H%M%S', time.gmtime())}-{os.urandom(4).hex()}"
     cache = loaded.root / "_build" / "magnet" / described.name
@@ -206,7 +211,8 @@ def _execute(calls: list[Call[Any]], loaded: Buildfile, settings: Settings, envi
         sinks.append(LogFiles(logs))
         _print_header(logs, described.version, cache)
         display = _display(settings.progress)
-    consumer = Consumer(display, sinks, Redactor([]))
+    redactor = Redactor(secrets)
+    consumer = Consumer(display, sinks, redactor)
     workspace = Workspace(cache, run_id)
     session = Session(
         project=described,
@@ -220,6 +226,7 @@ def _execute(calls: list[Call[Any]], loaded: Buildfile, settings: Settings, envi
         dry_run=dry_run,
         force=settings.force,
         question=question,
+        secrets=secrets,
     )
     run = Run(
         session,

@@ -16,6 +16,7 @@ class Variable:
     value: str
     default: str
     help: str
+    is_secret: bool = False
 
 
 class Declarations:
@@ -29,14 +30,15 @@ class Declarations:
 _current: ContextVar[Declarations | None] = ContextVar("declarations", default=None)
 
 
-def env(name: str, default: str = "", *, help: str = "") -> str:
+def env(name: str, default: str = "", *, help: str = "", secret: bool = False) -> str:
     """The value of an environment variable, or `default` where it is not set.
 
-    A variable that a magnetfile declares so is listed by `magnet --list`.
+    A variable that a magnetfile declares so is listed by `magnet --list`. The value of a `secret` one is shown as `***`
+    wherever it would be seen: on the terminal, in logs, in events and in errors.
     """
     declarations = _current.get()
     environ = os.environ if declarations is None else declarations.environ
-    variable = Variable(name, environ.get(name, default), default, help)
+    variable = Variable(name, environ.get(name, default), default, help, secret)
     if declarations is not None:
         declarations.variables[name] = variable
     return variable.value

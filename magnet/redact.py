@@ -1,8 +1,6 @@
 """Secret values taken out of what is shown and kept, also where a value comes in pieces."""
 
-import json
 import re
-import shlex
 from collections.abc import Iterable
 
 from magnet.events import SolveStatus, VertexLog
@@ -98,7 +96,10 @@ def _beginning(data: bytes, needle: bytes) -> int:
 
 def _forms(secret: str) -> set[str]:
     """The texts that would tell a secret."""
+    import json
+    from shlex import quote
+
     lines = {line.strip() for line in secret.splitlines()}
     values = {secret, *(line for line in lines if len(line) >= _SHORTEST)}
-    forms = {form for value in values for form in (value, shlex.quote(value), json.dumps(value)[1:-1])}
+    forms = {form for value in values for form in (value, quote(value), json.dumps(value)[1:-1])}
     return {form for form in forms if form.strip()}

@@ -3,7 +3,7 @@
 import io
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from blake3 import blake3
 
 from magnet.body import Session, T
-from magnet.buildfile import Call, as_call, user_frames
+from magnet.buildfile import Call, Needed, as_call, user_frames
 from magnet.errors import Canceled, MagnetError, NeedFailed
 from magnet.events import SolveStatus, Vertex
 from magnet.model import Project
@@ -104,6 +104,18 @@ class Run:
         self._complete(vertex, cached=is_cached)
         return result
 
+    def need(self, call: Call[Any], needed: Iterable[Needed]) -> list[Any]:
+        """Run what a running call needs, and return their results; its vertex tells what it waits for."""
+        wanted = list(needed)
+        self._wait_for(call, (digest(self.session.project.name, as_call(one)) for one in wanted))
+        return self.scheduler.need(call, wanted)
+
+    def _wait_for(self, call: Call[Any], inputs: Iterable[str]) -> None:
+        vertex = self._open.get(digest(self.session.project.name, call))
+        if vertex and (more := [one for one in inputs if one not in vertex.inputs]):
+            self._open[vertex.digest] = replace(vertex, inputs=(*vertex.inputs, *dict.fromkeys(more)))
+            self._emit(self._open[vertex.digest])
+
     def _vertex(self, call: Call[Any], started: int) -> Vertex:
         inputs = tuple(digest(self.session.project.name, as_call(needed)) for needed in call.target.needs)
         return Vertex(digest(self.session.project.name, call), call.name, inputs, started=started)
@@ -113,11 +125,11 @@ class Run:
         if self.scheduler.is_stopped:
             raise Canceled
         if call.target.is_skippable and self.session.dry_run:
-            return self._only_asked(call, T(call, vertex, self.session, self.scheduler))
-        values = self.scheduler.need(call, call.target.needs) if call.target.needs else []
+            return self._only_asked(call, T(call, vertex, self.session, self.need))
+        values = self.need(call, call.target.needs) if call.target.needs else []
         if call.target.is_skippable:
             return self._skip_or_run(call, vertex, values)
-        t = T(call, vertex, self.session, self.scheduler)
+        t = T(call, vertex, self.session, self.need)
         return self._call(call, t), t.is_cached
 
     def _call(self, call: Call[Any], t: T) -> Any:
@@ -127,7 +139,7 @@ class Run:
 
     def _skip_or_run(self, call: Call[Any], vertex: Vertex, values: list[Any]) -> tuple[Any, bool]:
         """What the call returns, and whether its body was left out."""
-        t = _Watched(call, vertex, self.session, self.scheduler)
+        t = _Watched(call, vertex, self.session, self.need)
         look = self._skipper.look(call, self._needs(call, values))
         found = self._find(look, t)
         if found and found.is_in_place:
@@ -211,7 +223,7 @@ class Run:
     def _values_if_known(self, call: Call[Any]) -> list[Any]:
         """What the needs of a call return, as far as a question could find it out."""
         try:
-            return self.scheduler.need(call, call.target.needs) if call.target.needs else []
+            return self.need(call, call.target.needs) if call.target.needs else []
         except NeedFailed:
             if self.session.question is None or self.failures:
                 raise
@@ -245,9 +257,10 @@ class Run:
 
     def _complete(self, vertex: Vertex, *, error: str = "", canceled: bool = False, cached: bool = False) -> None:
         # Once: a body that ends after it was abandoned has nothing to add.
-        if self._open.pop(vertex.digest, None) is None:
+        known = self._open.pop(vertex.digest, None)
+        if known is None:
             return
-        self._emit(replace(vertex, completed=self.session.clock(), error=error, canceled=canceled, cached=cached))
+        self._emit(replace(known, completed=self.session.clock(), error=error, canceled=canceled, cached=cached))
 
     def _emit(self, vertex: Vertex) -> None:
         self.session.emit(SolveStatus(vertexes=(vertex,)))

@@ -27,6 +27,8 @@ class Settings:
     files: bool = False
     as_json: bool = False
     progress: str = "auto"
+    interleave: bool = False
+    no_ci: bool = False
     words: tuple[str, ...] = ()
 
 
@@ -53,7 +55,14 @@ OPTIONS = (
     Option(("--explain",), "explain", "Tell which builds are to be done, and why; build nothing."),
     Option(("--files",), "files", "List the files of each build's context; build nothing."),
     Option(("--json",), "as_json", "Print --explain and --files as JSON."),
-    Option(("--progress",), "progress", "How to show progress.  [default: auto]", ("auto", "tty", "plain")),
+    Option(
+        ("--progress",),
+        "progress",
+        "How to show progress; rawjson puts BuildKit's events on stdout, one a line.  [default: auto]",
+        ("auto", "tty", "plain", "rawjson", "quiet"),
+    ),
+    Option(("--interleave",), "interleave", "With plain progress, show lines as they come, not target by target."),
+    Option(("--no-ci",), "no_ci", "No folds and annotations of GitHub Actions and GitLab, even where they run this."),
 )
 
 NAMES = tuple(name for option in OPTIONS for name in option.names)

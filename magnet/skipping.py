@@ -237,6 +237,8 @@ class Skipper:
         result = None
         try:
             text = returned.written(made, self._root)
+            if any(secret in text for secret in self._session.secrets):
+                raise returned.NotKept("secret")
             if outputs:
                 result = self._result(outputs.digest, made)  # whether or not it can be kept
             self._check(look, undeclared)

@@ -46,7 +46,13 @@ class Recorded:
     @property
     def story(self) -> list[str]:
         """What became of each vertex, in order."""
-        return [_told(vertex) for status in self.events for vertex in status.vertexes]
+        return list(dict.fromkeys(_told(vertex) for status in self.events for vertex in status.vertexes))
+
+    def inputs(self, name: str) -> list[list[str]]:
+        """The names of the inputs of a vertex, each time that it is told."""
+        vertexes = [vertex for status in self.events for vertex in status.vertexes]
+        names = {vertex.digest: vertex.name for vertex in vertexes}
+        return [[names[one] for one in vertex.inputs] for vertex in vertexes if vertex.name == name]
 
     @property
     def failures(self) -> list[tuple[str, str]]:

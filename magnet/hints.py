@@ -1,0 +1,50 @@
+"""What to do about failures that are known well, told from what was printed last."""
+
+import re
+from collections.abc import Iterable
+
+# The words that an engine, a shell or a package manager uses, and what helps. The first that fits is taken.
+_KNOWN = (
+    (r"no space left on device", "the disk is full: `magnet cache prune` frees what newer builds have superseded"),
+    (
+        r"exec format error",
+        "the program is for another platform than the container's: see `platform=`, or it lacks its `#!` line",
+    ),
+    (
+        r"toomanyrequests|429 Too Many Requests",
+        "the registry limits how much is pulled: log in to it, or pull less often",
+    ),
+    (
+        r"[Tt]emporary failure (in name resolution|resolving)|[Cc]ould not resolve host|bad address '",
+        "the build has no network, or no name server: see `--network` in `options=`, and the proxy's variables",
+    ),
+    (
+        r"certificate (verify failed|signed by unknown authority|is not trusted)|x509: ",
+        "a certificate is not trusted: a proxy may be in between, whose certificate must be in the image",
+    ),
+    (
+        r"E: Unable to locate package|has no installation candidate",
+        "apt knows no such package: run `apt-get update` in the same RUN, and check the name",
+    ),
+    (r"exit code:? 137|exit status 137|\bKilled$", "it was killed, most often for want of memory"),
+    (
+        r"(^|: )(/bin/)?(ba|da)?sh: .*: [Pp]ermission denied|exec: .* permission denied",
+        "a file that is to be run is not executable: `chmod +x` it, or `COPY --chmod=755`",
+    ),
+    (r"exit (code:?|status) 127", "a program is not in the image: install it in a step before"),
+)
+_KNOWN_OF_COPIES = (
+    *_KNOWN,
+    (
+        r"not found|no such file or directory|file does not exist|no source files were specified",
+        "see whether it is in the build's context, which `magnet --files TARGET` lists",
+    ),
+)
+_COPY = re.compile(r"(^|\] )(COPY|ADD)\b", re.IGNORECASE)
+
+
+def hint(step: str, said: Iterable[str]) -> str | None:
+    """What to do about a failed step of a build, given the last lines that were printed; None for what is not known."""
+    text = "\n".join(said)
+    known = _KNOWN_OF_COPIES if _COPY.search(step) else _KNOWN
+    return next((what for pattern, what in known if re.search(pattern, text, re.MULTILINE)), None)
