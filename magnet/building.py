@@ -5,10 +5,11 @@ from pathlib import Path
 
 from magnet.backends.base import Backend
 from magnet.cache import BuildCache, BuildName, Hit, last_references, reference
+from magnet.errors import BuildFailed
 from magnet.index import FileIndex
 from magnet.key import cache_key, not_skippable
 from magnet.memory import Memory
-from magnet.model import Image
+from magnet.model import BuildRequest, Image
 from magnet.preparation import (
     Prepared,
     Recipe,
@@ -90,10 +91,22 @@ class Builder:
             asked = request(prepared, self.backend, scratch, dry_run=False)
             if defeats_layer_cache(prepared, self.backend):
                 asked = replace(asked, no_cache=True)
-            image = self.backend.build(asked, self.shell)
+            image = self._built(asked, prepared)
             if not self.shell.dry_run and is_another_ones(image, prepared, self.backend):
-                image = self.backend.build(replace(asked, no_cache=True), self.shell)
+                image = self._built(replace(asked, no_cache=True), prepared)
             return image
+
+    def _built(self, asked: BuildRequest, prepared: Prepared) -> Image:
+        """The image; a failure tells where in the Dockerfile it was, and what may help."""
+        try:
+            return self.backend.build(asked, self.shell)
+        except BuildFailed as error:
+            from magnet import excerpt, hints  # only a failure needs them
+
+            if found := excerpt.find(prepared.dockerfile, error.step):
+                error.place, error.excerpt = (str(found.file), found.first, found.last), found.lines
+            error.hint = error.hint or hints.hint(error.step, (*error.said, *error.detail))
+            raise
 
     def _cache(self, prepared: Prepared) -> BuildCache:
         name = self._name(prepared.recipe, prepared.dockerfile)

@@ -5,7 +5,8 @@ MagnetError                 1
  │   └─ MagnetfileError     2   the magnetfile, or a value in it, is wrong
  ├─ EngineError             3   no usable engine, or it lacks a feature
  ├─ CommandFailed           1   a program ended with a failure; carries its exit code
- │   └─ ContainerFailed     1   a container's own program did; its code is magnet's for a lone target
+ │   ├─ ContainerFailed     1   a container's own program did; its code is magnet's for a lone target
+ │   └─ BuildFailed         1   a step of a build did; carries its name
  ├─ NeedFailed              1   a target that was needed failed; that target reports why
  └─ Canceled              130   the run was interrupted
 """
@@ -51,6 +52,30 @@ class CommandFailed(MagnetError):
 
 class ContainerFailed(CommandFailed):
     """The program in a container ended with `returncode`."""
+
+
+class BuildFailed(CommandFailed):
+    """A build failed at a `step`, in BuildKit's name for it, where that is known; `said` are the last lines printed.
+
+    `place` is where the step stands: the path of the Dockerfile, its first line and its last, from 1; `excerpt` are
+    the lines around it, as they are to be printed.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        returncode: int,
+        step: str = "",
+        said: Iterable[str] = (),
+        detail: Iterable[str] = (),
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, returncode=returncode, detail=detail, hint=hint)
+        self.step = step
+        self.said = tuple(said)
+        self.place: tuple[str, int, int] | None = None
+        self.excerpt: tuple[str, ...] = ()
 
 
 class NeedFailed(MagnetError):
