@@ -1,30 +1,31 @@
 """The command line: parse, wire the rooms together, report, exit."""
 
 import os
-import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from magnet import buildfile
 from magnet.backends import check_name, choose
 from magnet.buildfile import Buildfile, Call
 from magnet.errors import ContainerFailed, EngineError, Finished, MagnetError, UsageError
+from magnet.failures import report
 from magnet.settings import NAMES, Settings, read_plain
 from magnet.values import replace
 
 if TYPE_CHECKING:
+    from magnet.interrupts import Ending
     from magnet.progress.display import Display
     from magnet.questions import Question
-    from magnet.running import Failure, Run
+    from magnet.running import Failure
 
 INTERRUPTED = 130
 
-ABANDON_AFTER = 3.0
-"""Seconds that the bodies of interrupted targets have to end, after their children have ended."""
+ABANDONED = 0.5
+"""Seconds that displays and logs have to say their last after a second interrupt."""
 
 
 def main(words: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -46,15 +47,6 @@ def main(words: Sequence[str], environ: Mapping[str, str]) -> int:
     except OSError as error:
         report(MagnetError(f"{error.filename or 'output'}: {error.strerror or error}"), sys.stderr)
         return 1
-
-
-def report(error: MagnetError, out: TextIO, where: str = "") -> None:
-    """Print an error: what happened, the detail, and a hint at what to do."""
-    print(f"error: {where}{error.message}", file=out)
-    for line in error.detail:
-        print(f"  {line}", file=out)
-    if error.hint:
-        print(f"hint: {error.hint}", file=out)
 
 
 def _parse(words: Sequence[str]) -> Settings:
@@ -181,7 +173,7 @@ def _print_columns(rows: Sequence[tuple[str, str]]) -> None:
 def _execute(calls: list[Call[Any]], loaded: Buildfile, settings: Settings, environ: Mapping[str, str]) -> int:
     """Run the calls between the header and the summary, and report what failed."""
     # Imported here: what only asks for the list of targets does not wait for it.
-    from magnet import project
+    from magnet import interrupts, project
     from magnet.body import Session
     from magnet.logs import LogFiles, make_log_directory
     from magnet.process import Children
@@ -189,6 +181,7 @@ def _execute(calls: list[Call[Any]], loaded: Buildfile, settings: Settings, envi
     from magnet.progress.dryrun import DryRun
     from magnet.redact import Redactor
     from magnet.running import Run
+    from magnet.running import digest as vertex_digest
     from magnet.workspace import Workspace, prepare_build_directory
 
     question = _question(settings)
@@ -239,14 +232,23 @@ def _execute(calls: list[Call[Any]], loaded: Buildfile, settings: Settings, envi
     )
     workspace.sweep(_remove_containers)
     consumer.start()
-    with buildfile.importing_from(loaded.path.parent):
-        interrupted = _until_done(run, calls)
-    with suppress(BrokenPipeError) if interrupted else nullcontext():
-        consumer.finish()
-    workspace.close()
+    try:
+        with buildfile.importing_from(loaded.path.parent), interrupts.resting(lambda: consumer.terminal("")):
+            ending = interrupts.until_done(run, calls)
+        with suppress(BrokenPipeError) if ending != "done" else nullcontext():
+            consumer.finish(timeout=ABANDONED if ending == "abandoned" else None)
+    finally:
+        display.abandon()
+    if ending != "abandoned":
+        workspace.close()  # else the next run finds it, and does what was left undone
     if question is not None and not run.failures:
         question.print(sys.stdout, as_json=settings.as_json)
-    return _outcome(run.failures, calls, interrupted=interrupted)
+    for failure in run.failures:
+        log = sinks[0].path(vertex_digest(described.name, failure.call)) if sinks else None
+        report(failure.error, sys.stderr, f"target `{failure.call.name}`: ", log=log, hide=redactor.text)
+    if ending != "done":
+        report(interrupts.ERRORS[ending], sys.stderr)
+    return _outcome(run.failures, calls, ending)
 
 
 def _question(settings: Settings) -> "Question | None":
@@ -277,41 +279,15 @@ def _print_header(logs: Path, version: str, cache: Path) -> None:
     print(f"Cache:   {os.path.relpath(cache)}", file=sys.stderr)
 
 
-def _until_done(run: "Run", calls: list[Call[Any]]) -> bool:
-    """Run to the end, or to an interrupt: then stop everything, and return True."""
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        run.scheduler.run(calls)
-    except KeyboardInterrupt:
-        run.scheduler.stop()
-        try:
-            run.session.children.stop()
-        except KeyboardInterrupt:
-            run.session.children.stop(at_once=True)
-        run.abandon(ABANDON_AFTER)
-        run.session.remove_leftovers()
-        return True
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    return False
-
-
 def _remove_containers(backend: str, run_id: str) -> None:
     """Remove the containers of a run that was killed, where its engine still answers."""
     with suppress(EngineError):
         choose(backend).remove_containers(run_id)
 
 
-def _outcome(failures: Sequence["Failure"], calls: Sequence[Call[Any]], *, interrupted: bool) -> int:
-    """Report the failures; the exit code is that of the first, or that of a lone target's container."""
-    for failure in failures:
-        report(failure.error, sys.stderr, f"target `{failure.call.name}`: ")
-    if interrupted:
-        print("error: interrupted", file=sys.stderr)
+def _outcome(failures: Sequence["Failure"], calls: Sequence[Call[Any]], ending: "Ending") -> int:
+    """The exit code: that of the first failure, or that of a lone target's container."""
+    if ending != "done":
         return INTERRUPTED
     if not failures:
         return 0

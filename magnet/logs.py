@@ -65,6 +65,7 @@ class LogFiles:
         self._files: dict[str, BinaryIO] = {}
         self._restored: dict[str, bytes] = {}
         self._keepers: dict[str, Keep] = {}
+        self._paths: dict[str, str] = {}
 
     def restore(self, vertex: str, log: bytes) -> None:
         """Put what a vertex printed when it was run into its log, once it has ended. From any thread."""
@@ -73,6 +74,11 @@ class LogFiles:
     def keep(self, vertex: str, keep: Keep) -> None:
         """Hand over what a vertex has printed, if it ends well. From any thread, before it ends."""
         self._keepers[vertex] = keep
+
+    def path(self, vertex: str) -> Path | None:
+        """The log of a vertex, if it has begun."""
+        path = self._paths.get(vertex)
+        return Path(path) if path else None
 
     def update(self, status: SolveStatus) -> None:
         """Write what is new."""
@@ -126,6 +132,7 @@ class LogFiles:
         while True:
             path = os.path.join(self._directory, name if number == 1 else f"{name}-{number}")
             with suppress(FileExistsError):
+                self._paths[vertex.digest] = path
                 return os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o666)
             number += 1
 

@@ -62,10 +62,14 @@ class Consumer:
         finally:
             self._queue.put(_Resume(vertex))
 
-    def finish(self) -> None:
-        """Wait until every event is consumed, and let the sinks say their last. An error of a sink is raised here."""
-        self._queue.put(None)
-        self._thread.join()
+    def finish(self, timeout: float | None = None) -> None:
+        """Wait until every event is consumed, and let the sinks say their last. An error of a sink is raised here.
+
+        With a `timeout`, in seconds, what is not consumed by then is given up.
+        """
+        with suppress(queue.Full):
+            self._queue.put(None, timeout=timeout)
+        self._thread.join(timeout)
         if self._error is not None:
             raise self._error
 

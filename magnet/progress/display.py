@@ -13,3 +13,6 @@ class Display(Sink, Protocol):
 
     def resume(self, vertex: str) -> None:
         """Draw again, and say what was not said meanwhile."""
+
+    def abandon(self) -> None:
+        """Leave the terminal as it was, at once, and draw no more; from any thread, and any number of times."""

@@ -33,5 +33,8 @@ class DryRun:
     def resume(self, vertex: str) -> None:
         """Nothing."""
 
+    def abandon(self) -> None:
+        """Nothing: a script takes no terminal."""
+
     def done(self) -> None:
         """Nothing: a script has no summary."""
