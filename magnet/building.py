@@ -88,7 +88,7 @@ class Builder:
     def _by_engine(self, prepared: Prepared) -> Image:
         import_what_watches()
         with self.workspace.scratch() as scratch:
-            asked = request(prepared, self.backend, scratch, dry_run=False)
+            asked = request(prepared, self.backend, scratch, dry_run=False, measure=self.shell.measure)
             if defeats_layer_cache(prepared, self.backend):
                 asked = replace(asked, no_cache=True)
             image = self._built(asked, prepared)

@@ -8,6 +8,7 @@ from blake3 import blake3
 
 from magnet.context import Entry, cannot_read, in_order, shown
 from magnet.errors import MagnetError
+from magnet.meter import Advance
 
 FORMAT = b"magnet context 1\0"
 """What the digest of a context begins with."""
@@ -44,13 +45,17 @@ def tree_digest(entries: Iterable[Entry], contents: Mapping[bytes, bytes] | None
     return blake3(b"".join(parts)).hexdigest()
 
 
-def content_digest(path: bytes) -> bytes:
-    """The BLAKE3 digest of a file's content; an error if the file changes while it is read."""
+def content_digest(path: bytes, advance: Advance = lambda size: None) -> bytes:
+    """The BLAKE3 digest of a file's content; an error if the file changes while it is read.
+
+    `advance` is told how many bytes are read, block by block.
+    """
     try:
         file = os.open(path, os.O_RDONLY)
         try:
             before = os.fstat(file)
-            digest, size = _hash_small(file, before.st_size) if before.st_size <= _SMALL else _hash_large(file)
+            is_small = before.st_size <= _SMALL
+            digest, size = _hash_small(file, before.st_size) if is_small else _hash_large(file, advance)
             after = os.fstat(file)
         finally:
             os.close(file)
@@ -59,6 +64,8 @@ def content_digest(path: bytes) -> bytes:
     # Not the ctime: another magnet that stages a hard link to the file changes that.
     if (before.st_size, before.st_mtime_ns, size) != (after.st_size, after.st_mtime_ns, after.st_size):
         raise MagnetError(f"`{shown(path)}` changed while it was read", hint="run again when nothing writes to it")
+    if is_small:
+        advance(size)
     return digest
 
 
@@ -67,12 +74,13 @@ def _hash_small(file: int, size: int) -> tuple[bytes, int]:
     return blake3(content).digest(), len(content)
 
 
-def _hash_large(file: int) -> tuple[bytes, int]:
+def _hash_large(file: int, advance: Advance) -> tuple[bytes, int]:
     hasher = blake3(max_threads=blake3.AUTO)
     size = 0
     for block in _blocks(file):
         hasher.update(block)
         size += len(block)
+        advance(len(block))
     return hasher.digest(), size
 
 

@@ -15,6 +15,7 @@ from blake3 import blake3
 from magnet.context import Entry, Walked, in_order
 from magnet.database import Database
 from magnet.digest import FORMAT
+from magnet.meter import Measure, unmeasured
 from magnet.snapshot import Snapshot, entries_of, files_of, is_unchanged, merged, take
 from magnet.values import frozen
 
@@ -41,6 +42,11 @@ class Tree:
     def entries(self) -> tuple[Entry, ...]:
         """The entries, sorted by path."""
         return in_order(entries_of(self._snapshot))
+
+    @cached_property
+    def size(self) -> int:
+        """The bytes of all files, where that is known of them."""
+        return sum(max(facts[0], 0) for _, (facts, _) in files_of(self._snapshot))
 
     @cached_property
     def contents(self) -> Mapping[bytes, str]:
@@ -77,11 +83,12 @@ class FileIndex:
         """Let go of the database; it is opened again when it is needed again."""
         self._database.close()
 
-    def tree(self, selection: str, walk: Callable[[], Walked]) -> Tree:
+    def tree(self, selection: str, walk: Callable[[], Walked], measure: Measure = unmeasured) -> Tree:
         """The tree that `walk` finds; it is called only if something changed since the last time.
 
         `selection` says all that the walk depends on besides what it lists: the real path of each source, where it
-        goes, the patterns. Errors are those of the walk and of `tree_digest`, never the database's.
+        goes, the patterns. Errors are those of the walk and of `tree_digest`, never the database's. What is read is
+        measured.
         """
         key = _key(selection)
         old = self._fetched.pop(key, None) or self._database.ask(partial(_read, key=key))
@@ -90,7 +97,7 @@ class FileIndex:
         begun = self._clock()  # before the walk: what changes during it is not older than this
         walked = walk()
         known = [old] if old else self._database.ask(_read_latest) or []
-        new = take(walked, known, begun)
+        new = take(walked, known, begun, measure)
         self._database.ask(partial(_write, key=key, snapshot=new, oldest=max(0, begun - _MONTH)))
         return Tree(new.digest.decode(), new)
 

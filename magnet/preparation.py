@@ -13,6 +13,7 @@ from magnet.context import Entry, Walked
 from magnet.errors import EngineError, MagnetfileError
 from magnet.index import FileIndex, Tree
 from magnet.memory import Memory
+from magnet.meter import Measure, unmeasured
 from magnet.model import EMPTY, SCRATCH, BuildRequest, Copy, Image, Modes, Option, Platform, Pull, Whole, this_machine
 from magnet.process import Shell
 from magnet.reading import Reading
@@ -107,12 +108,12 @@ def prepare(
     ignored = reading.read_ignore_file(ignore, memory) if ignore else ()
     with backend.asking([*names, *recipe.tags, *also], shell) as answers:
         context = _context(recipe, root, directory, read, ignored, {})
-        tree = index.tree(context.name, context.walk)
+        tree = index.tree(context.name, context.walk, shell.measure)
         seen = answers()
     bases = _bases(names, recipe, backend, shell, seen)
     if any(image.has_triggers for image in bases.values()):
         context = _context(recipe, root, directory, read, ignored, bases)
-        tree = index.tree(context.name, context.walk)
+        tree = index.tree(context.name, context.walk, shell.measure)
     # A name that was pulled since may mean another image now.
     seen = {name: seen[name] for name in seen if name not in names}
     return Prepared(recipe, file, read, bases, context, tree, seen)
@@ -131,7 +132,7 @@ def dockerfile_of(recipe: Recipe, root: Path) -> Path:
 def is_still_so(prepared: Prepared, index: FileIndex, backend: Backend, shell: Shell, memory: Memory) -> bool:
     """Whether the Dockerfile, the files of the context and the base images are what they were before the build."""
     recipe = prepared.recipe
-    tree = index.tree(prepared.context.name, prepared.context.walk)
+    tree = index.tree(prepared.context.name, prepared.context.walk, shell.measure)
     read = reading.read(prepared.dockerfile, recipe.stage, recipe.build_args, recipe.platform, memory)
     if tree.digest != prepared.tree.digest or read != prepared.reading:
         return False
@@ -211,10 +212,12 @@ def _seems_empty(source: str, links: Set[str], paths: Sequence[str]) -> bool:
     return not links.isdisjoint(directories) or not any(map(PatternMatcher([as_line(source)]).matches, paths))
 
 
-def request(prepared: Prepared, backend: Backend, scratch: Path, *, dry_run: bool) -> BuildRequest:
+def request(
+    prepared: Prepared, backend: Backend, scratch: Path, *, dry_run: bool, measure: Measure = unmeasured
+) -> BuildRequest:
     """The request that builds it, with its context and ignore file in `scratch`."""
     recipe = prepared.recipe
-    context, given, ignorefile = _on_disk(prepared, backend, scratch, dry_run=dry_run)
+    context, given, ignorefile = _on_disk(prepared, backend, scratch, measure, dry_run=dry_run)
     return BuildRequest(
         context=context,
         dockerfile=given,
@@ -340,7 +343,9 @@ def _check_for_legacy_builder(context: Context, tree: Tree, file: Path) -> None:
         )
 
 
-def _on_disk(prepared: Prepared, backend: Backend, scratch: Path, *, dry_run: bool) -> tuple[Path, Path, Path | None]:
+def _on_disk(
+    prepared: Prepared, backend: Backend, scratch: Path, measure: Measure, *, dry_run: bool
+) -> tuple[Path, Path, Path | None]:
     """The context, the Dockerfile and the ignore file that the engine is given.
 
     BuildKit keeps what it has of a context under the name of its directory, and then trusts sizes and times: so the
@@ -355,7 +360,8 @@ def _on_disk(prepared: Prepared, backend: Backend, scratch: Path, *, dry_run: bo
         if not dry_run:
             from magnet.staging import stage
 
-            stage(prepared.tree.entries, named)
+            with measure("staging the context", prepared.tree.size) as advance:
+                stage(prepared.tree.entries, named, advance)
         if is_legacy:
             return named, _staged(file, prepared.tree, named), None
         return named, *_ignoring((), file, backend, scratch)

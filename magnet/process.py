@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from magnet.errors import Canceled, CommandFailed
 from magnet.events import Clock, Reader, SolveStatus
+from magnet.meter import Measure, Meter
 from magnet.model import Command
 from magnet.procfs import Process, end
 from magnet.values import frozen
@@ -352,6 +353,11 @@ class Shell:
             done = ask(command, cwd=self.cwd)
             if done.returncode != 0:
                 self.write(2, b"".join(f"{line}\n".encode() for line in done.tail))
+
+    @property
+    def measure(self) -> Measure:
+        """Measures work on many bytes that is done for the target."""
+        return Meter(self.vertex, self.follow, self.clock)
 
     def ask(self, command: Command) -> Completed:
         """Ask a short question, unseen, dry run or not."""

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 from magnet.context import Entry, Walked
 from magnet.digest import content_digest, tree_digest
+from magnet.meter import Advance, Measure, unmeasured
 
 MARGIN = 2_000_000_000
 """Nanoseconds that a file must be older than the look at it: the coarsest timestamps, FAT's, are of two seconds."""
@@ -122,7 +123,7 @@ def _pieces(facts: bytes) -> list[bytes]:
 # Taking a snapshot
 
 
-def take(walked: Walked, known: Sequence[Snapshot], begun: int) -> Snapshot:
+def take(walked: Walked, known: Sequence[Snapshot], begun: int, measure: Measure = unmeasured) -> Snapshot:
     """The snapshot of what was walked, by a walk that began at `begun` or later.
 
     A file is read if it is not in a known snapshot, the last of those that have it, just as it is now.
@@ -137,7 +138,7 @@ def take(walked: Walked, known: Sequence[Snapshot], begun: int) -> Snapshot:
     for snapshot in known:
         if not folders.keys().isdisjoint(_split(snapshot.folders)):
             old.update(files_of(snapshot))
-    contents = _contents(entries, facts, old)
+    contents = _contents(entries, facts, old, measure)
     return Snapshot(
         digest=tree_digest(entries, contents).encode(),
         begun=begun.to_bytes(8, "big"),
@@ -183,7 +184,7 @@ def _trusted(facts: Facts, kind: str, before: int) -> Facts:
 
 
 def _contents(
-    entries: Sequence[Entry], facts: Sequence[Facts], old: Mapping[bytes, tuple[Facts, bytes]]
+    entries: Sequence[Entry], facts: Sequence[Facts], old: Mapping[bytes, tuple[Facts, bytes]], measure: Measure
 ) -> dict[bytes, bytes]:
     """The digest of each file's content by its source: an old one where it can be trusted."""
     contents: dict[bytes, bytes] = {}
@@ -195,20 +196,24 @@ def _contents(
                 contents[entry.source] = content
             else:
                 unknown[entry.source] = max(seen[0], 0)
-    hashed = _hash_by_two if len(unknown) >= _MANY and sum(unknown.values()) >= _MUCH * len(unknown) else _hash
-    return contents | dict(zip(unknown, hashed(list(unknown)), strict=True))
+    if not unknown:
+        return contents
+    size = sum(unknown.values())
+    hashed = _hash_by_two if len(unknown) >= _MANY and size >= _MUCH * len(unknown) else _hash
+    with measure("hashing the context", size) as advance:
+        return contents | dict(zip(unknown, hashed(list(unknown), advance), strict=True))
 
 
-def _hash(sources: Sequence[bytes]) -> list[bytes]:
-    return [content_digest(source) for source in sources]
+def _hash(sources: Sequence[bytes], advance: Advance) -> list[bytes]:
+    return [content_digest(source, advance) for source in sources]
 
 
-def _hash_by_two(sources: Sequence[bytes]) -> list[bytes]:
+def _hash_by_two(sources: Sequence[bytes], advance: Advance) -> list[bytes]:
     from concurrent.futures import ThreadPoolExecutor  # costs 10 ms
 
     batches = (sources[start : start + _BATCH] for start in range(0, len(sources), _BATCH))
     with ThreadPoolExecutor(2) as pool:
-        return [digest for digests in pool.map(_hash, batches) for digest in digests]
+        return [digest for digests in pool.map(partial(_hash, advance=advance), batches) for digest in digests]
 
 
 # Reading a snapshot

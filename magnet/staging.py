@@ -11,6 +11,7 @@ from pathlib import Path
 
 from magnet.context import Entry, in_order, shown
 from magnet.errors import MagnetError
+from magnet.meter import Advance
 
 _FICLONE = 0x40049409  # linux/fs.h; Python's fcntl has had the name since 3.12
 # A kernel with SELinux shows its label on every file, and no engine takes that one over.
@@ -18,10 +19,11 @@ _HARMLESS_ATTRIBUTES = {"security.selinux"}
 _NO_HARD_LINK = {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
-def stage(entries: Iterable[Entry], destination: Path) -> None:
+def stage(entries: Iterable[Entry], destination: Path, advance: Advance = lambda size: None) -> None:
     """Make the directory `destination`, holding exactly the entries, each after the directory that it is in.
 
     Files are hard links where that can be, else reflinks, else copies. What was made is removed if it fails.
+    `advance` is told of how many bytes each file is, when it is there.
     """
     top = os.fsencode(destination.absolute())
     try:
@@ -29,7 +31,7 @@ def stage(entries: Iterable[Entry], destination: Path) -> None:
     except OSError as error:
         raise MagnetError(f"cannot make `{shown(top)}`: {error.strerror}") from error
     try:
-        _fill(top, in_order(entries))
+        _fill(top, in_order(entries), advance)
     except OSError as error:
         unstage(destination)
         name = shown(os.fsencode(error.filename or top))
@@ -52,7 +54,7 @@ def unstage(destination: Path) -> None:
         raise MagnetError(f"cannot remove `{destination}`: {error.strerror}") from error
 
 
-def _fill(top: bytes, entries: Sequence[Entry]) -> None:
+def _fill(top: bytes, entries: Sequence[Entry], advance: Advance) -> None:
     directories = [(top, Entry(b"", "dir", 0o755))]
     for entry in entries:
         path = top + b"/" + entry.path
@@ -64,6 +66,7 @@ def _fill(top: bytes, entries: Sequence[Entry]) -> None:
             _keep_time(entry, path)
         else:
             _stage_file(entry, path)
+            advance(os.lstat(path).st_size)
     for path, entry in reversed(directories):  # a directory can be filled until it has its mode
         _keep_time(entry, path)
         os.chmod(path, entry.mode)

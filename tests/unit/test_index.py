@@ -23,6 +23,7 @@ from magnet import snapshot
 from magnet.context import Walked, selected
 from magnet.digest import file_digest, tree_digest
 from magnet.index import FileIndex, Tree
+from magnet.meter import Advance
 
 HOUR = 3600 * 1_000_000_000
 
@@ -65,7 +66,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """The files that are read, as they are read."""
     read: list[bytes] = []
 
-    def recording(source: bytes) -> bytes:
+    def recording(source: bytes, advance: Advance) -> bytes:
         read.append(os.path.basename(source))
         return bytes.fromhex(file_digest(source))
 
