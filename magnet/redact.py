@@ -29,8 +29,7 @@ class Redactor:
         """The text without secrets."""
         if self._pattern is None:
             return text
-        data = text.encode(errors="surrogateescape")
-        return self._pattern.sub(MASK.encode(), data).decode(errors="surrogateescape")
+        return self._hidden(text.encode(errors="surrogateescape")).decode(errors="surrogateescape")
 
     def status(self, status: SolveStatus) -> SolveStatus:
         """The events without secrets, and with what was held back of vertexes that end with them."""
@@ -79,7 +78,13 @@ class Redactor:
         return end
 
     def _masked(self, log: VertexLog) -> VertexLog:
-        return replace(log, data=self._pattern.sub(MASK.encode(), log.data)) if self._pattern else log
+        return replace(log, data=self._hidden(log.data))
+
+    def _hidden(self, data: bytes) -> bytes:
+        # To look for one needle after the other is ten times as fast as for a choice of them.
+        if self._pattern is None or not any(needle in data for needle in self._needles):
+            return data
+        return self._pattern.sub(MASK.encode(), data)
 
     def _released(self, kind: str, ended: set[str] | None) -> tuple[VertexLog, ...]:
         keys = [key for key in self._held if key[0] == kind and (ended is None or key[1] in ended)]
