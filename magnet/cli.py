@@ -51,11 +51,11 @@ def main(words: Sequence[str], environ: Mapping[str, str]) -> int:
 
 def _parse(words: Sequence[str]) -> Settings:
     plain = read_plain(words)
-    if plain is not None:
-        return plain
-    from magnet import commandline
+    if plain is None:
+        from magnet import commandline
 
-    return commandline.read(words)
+        plain = commandline.read(words)
+    return replace(plain, typed=tuple(words))
 
 
 def _run(settings: Settings, environ: Mapping[str, str]) -> int:
@@ -173,9 +173,9 @@ def _print_columns(rows: Sequence[tuple[str, str]]) -> None:
 def _execute(calls: list[Call[Any]], loaded: Buildfile, settings: Settings, environ: Mapping[str, str]) -> int:
     """Run the calls between the header and the summary, and report what failed."""
     # Imported here: what only asks for the list of targets does not wait for it.
-    from magnet import interrupts, project
+    from magnet import interrupts, project, runs
     from magnet.body import Session
-    from magnet.logs import LogFiles, make_log_directory
+    from magnet.logs import LogFiles
     from magnet.process import Children
     from magnet.progress.consumer import Consumer
     from magnet.progress.dryrun import DryRun
@@ -196,15 +196,22 @@ def _execute(calls: list[Call[Any]], loaded: Buildfile, settings: Settings, envi
     cache = loaded.root / "_build" / "magnet" / described.name
     display: Display
     sinks: list[LogFiles] = []
+    redactor = Redactor(secrets)
+    record: runs.Run | None = None
     if dry_run:
         # An answer stands alone on stdout; what a target prints goes beside it.
         display = DryRun(sys.stdout if question is None else sys.stderr)
     else:
-        logs = make_log_directory(prepare_build_directory(loaded.root), time.time_ns())
-        sinks.append(LogFiles(logs))
-        _print_header(logs, described.version, cache)
+        record = runs.begin(
+            prepare_build_directory(loaded.root),
+            time.time_ns(),
+            list(map(redactor.text, settings.typed)),
+            version=described.version,
+            keep=stored.log_runs or runs.KEPT,
+        )
+        sinks.append(LogFiles(record.directory))
+        _print_header(record.directory, described.version, cache)
         display = _display(settings.progress)
-    redactor = Redactor(secrets)
     consumer = Consumer(display, sinks, redactor)
     workspace = Workspace(cache, run_id)
     session = Session(
@@ -248,7 +255,11 @@ def _execute(calls: list[Call[Any]], loaded: Buildfile, settings: Settings, envi
         report(failure.error, sys.stderr, f"target `{failure.call.name}`: ", log=log, hide=redactor.text)
     if ending != "done":
         report(interrupts.ERRORS[ending], sys.stderr)
-    return _outcome(run.failures, calls, ending)
+    code = _outcome(run.failures, calls, ending)
+    if record:
+        result: runs.Result = "interrupted" if ending != "done" else "failed" if run.failures else "succeeded"
+        record.end(result, code, time.time_ns(), sinks[0].counts)
+    return code
 
 
 def _question(settings: Settings) -> "Question | None":

@@ -1,4 +1,4 @@
-"""One log file per target, complete, in a directory per run.
+"""One log file per target, complete, in a directory per run (`runs.py`).
 
 A file is: a header of fields (Name, Digest, Cached, Started, Completed), `-----`, all that the target printed and the
 engine said, `-----`, and what became of the vertex. The header is written when the target starts and once more,
@@ -14,6 +14,7 @@ from typing import BinaryIO
 from urllib.parse import quote
 
 from magnet.events import SolveStatus, Vertex
+from magnet.values import frozen
 
 LATEST = "latest"
 
@@ -25,26 +26,14 @@ _STAMP_LENGTH = len("2026-11-23 16:30:02.123456789 +0000 UTC")
 _LONGEST_NAME = 200
 
 
-def make_log_directory(build_directory: Path, now: int) -> Path:
-    """Make the directory of a run's logs, named by the time in UTC, and let `latest` lead to it."""
-    logs = build_directory / "logs"
-    logs.mkdir(exist_ok=True)
-    stamp = time.strftime("%Y%m%d%H%M%S", time.gmtime(now // 10**9))
-    directory = _make_free(lambda number: logs / (stamp if number == 1 else f"{stamp}-{number}"))
-    link = logs / f".{LATEST}-{directory.name}"
-    link.symlink_to(directory.name)
-    link.replace(logs / LATEST)
-    return directory
-
-
 def file_name(name: str) -> str:
-    """A name for the log of a target that is safe on every file system and in an archive.
+    """A name for the log of a target that is safe on every file system and in an archive, and not hidden.
 
     >>> file_name("docker:build"), file_name("../x"), file_name("build(tag=1)")
-    ('docker%3Abuild', '..%2Fx', 'build(tag=1)')
+    ('docker%3Abuild', '%2E.%2Fx', 'build(tag=1)')
     """
     safe = quote(name, safe="-_.()=, +@", errors="surrogateescape")[:_LONGEST_NAME]
-    return f"%2E{safe[1:]}" if safe in (".", "..", LATEST) else safe
+    return f"%{ord(safe[0]):X}{safe[1:]}" if safe.startswith(".") or safe == LATEST else safe
 
 
 def timestamp(nanoseconds: int) -> str:
@@ -57,6 +46,15 @@ def timestamp(nanoseconds: int) -> str:
     return f"{time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(whole))}.{part:09d} +0000 UTC"
 
 
+@frozen
+class Counts:
+    """How many targets there were, how many of them were cached, and how many failed by themselves."""
+
+    targets: int = 0
+    cached: int = 0
+    failed: int = 0
+
+
 class LogFiles:
     """A sink that writes every vertex's log file."""
 
@@ -66,6 +64,8 @@ class LogFiles:
         self._restored: dict[str, bytes] = {}
         self._keepers: dict[str, Keep] = {}
         self._paths: dict[str, str] = {}
+        self._cached = 0
+        self._failed = 0
 
     def restore(self, vertex: str, log: bytes) -> None:
         """Put what a vertex printed when it was run into its log, once it has ended. From any thread."""
@@ -79,6 +79,11 @@ class LogFiles:
         """The log of a vertex, if it has begun."""
         path = self._paths.get(vertex)
         return Path(path) if path else None
+
+    @property
+    def counts(self) -> Counts:
+        """What became of the targets so far."""
+        return Counts(len(self._paths), self._cached, self._failed)
 
     def update(self, status: SolveStatus) -> None:
         """Write what is new."""
@@ -116,6 +121,7 @@ class LogFiles:
 
     def _write(self, vertex: Vertex) -> None:
         """Write the log of a vertex that began and ended at once, without a body; there may be a thousand of them."""
+        self._count(vertex)
         log = self._restored.pop(vertex.digest, b"")
         end = b"\n" if log and not log.endswith(b"\n") else b""
         file = self._make(vertex)
@@ -125,6 +131,10 @@ class LogFiles:
                 left = left[os.write(file, left) :]
         finally:
             os.close(file)
+
+    def _count(self, vertex: Vertex) -> None:
+        self._cached += vertex.cached
+        self._failed += bool(vertex.error) and not vertex.canceled
 
     def _make(self, vertex: Vertex) -> int:
         name = file_name(vertex.name)
@@ -137,6 +147,7 @@ class LogFiles:
             number += 1
 
     def _close(self, file: BinaryIO, vertex: Vertex) -> None:
+        self._count(vertex)
         with file:
             file.write(self._restored.pop(vertex.digest, b""))
             begin = len(_header(vertex))
@@ -152,16 +163,6 @@ class LogFiles:
                 keep(file, end - begin)
             file.seek(0)
             file.write(_header(vertex))
-
-
-def _make_free(path: Callable[[int], Path]) -> Path:
-    """The first of the numbered directories that did not exist, made."""
-    number = 1
-    while True:
-        with suppress(FileExistsError):
-            path(number).mkdir()
-            return path(number)
-        number += 1
 
 
 def _header(vertex: Vertex) -> bytes:

@@ -15,7 +15,7 @@ from magnet.values import frozen
 UNVERSIONED = "v0.0.0-unversioned"
 """The version of a project that git knows nothing of. It is usable as an image tag."""
 
-_SETTINGS = ("backend", "name")
+_SETTINGS = ("backend", "name", "log_runs")
 
 
 @frozen
@@ -24,6 +24,7 @@ class Settings:
 
     backend: str | None = None
     name: str | None = None
+    log_runs: int | None = None
 
 
 def read_settings(root: Path) -> Settings:
@@ -50,7 +51,10 @@ def read_settings(root: Path) -> Settings:
                 f"{path.name}: [tool.magnet] has no setting `{key}`",
                 hint=did_you_mean(key, _SETTINGS) or f"known are: {', '.join(_SETTINGS)}",
             )
-        if not isinstance(value, str):
+        if key == "log_runs":
+            if type(value) is not int or value < 1:
+                raise UsageError(f"{path.name}: [tool.magnet] {key} must be a number from 1")
+        elif not isinstance(value, str):
             raise UsageError(f"{path.name}: [tool.magnet] {key} must be a string")
     return Settings(**table)
 

@@ -13,7 +13,7 @@ from magnet.values import frozen
 
 @frozen
 class Settings:
-    """What the options of the command line say, and the words after them."""
+    """What the options of the command line say, and the words after them; `typed` are all words as they were given."""
 
     file: Path | None = None
     directory: Path | None = None
@@ -30,6 +30,7 @@ class Settings:
     interleave: bool = False
     no_ci: bool = False
     words: tuple[str, ...] = ()
+    typed: tuple[str, ...] = ()
 
 
 @frozen

@@ -203,6 +203,7 @@ def test_the_name_in_the_settings_wins_and_stays_below_the_cache(tmp_path: Path,
         ("[tool.magnet]\n", Settings()),
         ("[tool.magnet]\nname = 'shop'\n", Settings(name="shop")),
         ("[tool.magnet]\nname = 'shop'\nbackend = 'podman'\n", Settings(backend="podman", name="shop")),
+        ("[tool.magnet]\nlog_runs = 3\n", Settings(log_runs=3)),
         ("[tool.other", Settings()),
     ],
 )
@@ -235,12 +236,15 @@ def test_settings_are_read_from_pyproject_where_there_is_one(
         (
             b"[tool.magnet]\nzzz = 1\n",
             "pyproject.toml: [tool.magnet] has no setting `zzz`",
-            "known are: backend, name",
+            "known are: backend, name, log_runs",
         ),
         (b"[tool.magnet]\nname = 3\n", "pyproject.toml: [tool.magnet] name must be a string", None),
         (b"[tool.magnet]\nbackend = ['podman']\n", "pyproject.toml: [tool.magnet] backend must be a string", None),
+        (b"[tool.magnet]\nlog_runs = 0\n", "pyproject.toml: [tool.magnet] log_runs must be a number from 1", None),
+        (b"[tool.magnet]\nlog_runs = '5'\n", "pyproject.toml: [tool.magnet] log_runs must be a number from 1", None),
+        (b"[tool.magnet]\nlog_runs = true\n", "pyproject.toml: [tool.magnet] log_runs must be a number from 1", None),
     ],
-    ids=["no toml", "no text", "misspelt", "unknown", "number", "list"],
+    ids=["no toml", "no text", "misspelt", "unknown", "number", "list", "no run", "text", "a truth"],
 )
 def test_settings_that_are_not_usable_are_an_error_that_names_them(
     tmp_path: Path, text: bytes, message: str, hint: str | None
