@@ -1,21 +1,12 @@
 """The state of a run, folded from its events. Pure: it knows of no clock, no terminal and no file."""
 
-import re
-
 from magnet.events import SolveStatus, Vertex, VertexLog, VertexStatus, VertexWarning
+from magnet.printing import plain_lines as plain_lines  # displays take it from here
 
 TAIL_LINES = 20
 """How many of a vertex's last lines are shown where it fails."""
 
 _TAIL_BYTES = 1 << 15
-
-# ECMA-48: control sequences, strings as those of titles and links, other escapes, and control characters.
-_CONTROL = re.compile(
-    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
-    r"|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)"
-    r"|\x1b[ -/]*[0-~]"
-    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
-)
 
 
 class Node:
@@ -101,15 +92,6 @@ class Trace:
 def lines(log: VertexLog) -> list[str]:
     """The lines of a log entry as a terminal may show them: decoded, without control sequences."""
     return plain_lines(log.data.removesuffix(b"\n"))
-
-
-def plain_lines(data: bytes) -> list[str]:
-    """The lines of some output, whose last has no line end, as a terminal may show them."""
-    text = data.decode(errors="replace")
-    if not _CONTROL.search(text):
-        return text.split("\n")
-    # Of a line that was overwritten with \r, the last state is what one would see.
-    return [_CONTROL.sub("", line.rstrip("\r").rpartition("\r")[2]) for line in text.split("\n")]
 
 
 def seconds(nanoseconds: int) -> str:

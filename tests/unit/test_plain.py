@@ -15,15 +15,18 @@ from tests.unit.script import EVENTS, FAILURE, at, begin, end, log, shown
 PLAIN = """\
 #1 base
 #1 0.245 one
+#1 1.600 four
+#1 DONE 2.2s
+
 #2 app
 #2 0.500 two
 #2 0.500 three
-#1 1.600 four
-#1 DONE 2.2s
 #2 1.500 red \ufffd
 #2 ERROR: exit code 2
+
 #3 test
 #3 CANCELED
+
 #4 lint
 #4 CACHED
 """
@@ -68,22 +71,23 @@ def test_what_was_canceled_is_not_shown_again_and_an_empty_line_has_no_space_at_
 def test_plain_holds_everything_back_while_vertexes_have_the_terminal() -> None:
     out = io.StringIO()
     plain = Plain(out, lambda: at(9))
-    for status in EVENTS[:3]:
+    for status in EVENTS[:2]:
         plain.update(status)
     before = out.getvalue()
     plain.suspend("2")
     plain.suspend("1")
-    for status in EVENTS[3:8]:
+    for status in EVENTS[2:8]:
         plain.update(status)
     plain.resume("1")
-    assert out.getvalue() == before == "#1 base\n#1 0.245 one\n#2 app\n"
+    assert out.getvalue() == before == "#1 base\n#1 0.245 one\n"
     plain.resume("2")
-    assert out.getvalue() == f"{before}#1 DONE 2.2s\n#2 ERROR: exit code 2\n"
+    assert out.getvalue() == f"{before}#1 DONE 2.2s\n\n#2 app\n#2 ERROR: exit code 2\n"
     for status in EVENTS[8:]:
         plain.update(status)
     plain.done()
     # The last lines of `app` are not shown again: they went to the terminal itself.
-    assert out.getvalue() == f"{before}#1 DONE 2.2s\n#2 ERROR: exit code 2\n{PLAIN[PLAIN.index('#3 test') :]}{END}"
+    rest = PLAIN[PLAIN.index("\n#3 test") :]
+    assert out.getvalue() == f"{before}#1 DONE 2.2s\n\n#2 app\n#2 ERROR: exit code 2\n{rest}{END}"
 
 
 def test_a_vertex_and_its_first_lines_may_come_together() -> None:
