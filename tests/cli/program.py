@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,18 +61,21 @@ class Program:
             "LANG": "C.UTF-8",
         }
 
-    def start(self, *words: str, env: Mapping[str, str] | None = None, cwd: str = ".") -> "subprocess.Popen[bytes]":
-        """Start magnet."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "magnet", *words],
-            cwd=self.root / cwd,
-            env={**self.env, **(env or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            # A shell starts what it puts into the background with SIGINT ignored.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
-        )
+    def start(
+        self, *words: str, env: Mapping[str, str] | None = None, cwd: str = ".", output: Path | None = None
+    ) -> "subprocess.Popen[bytes]":
+        """Start magnet; what it prints goes into a pipe each, or all into the file `output`."""
+        with output.open("wb") if output else nullcontext(subprocess.PIPE) as file:
+            return subprocess.Popen(
+                [sys.executable, "-m", "magnet", *words],
+                cwd=self.root / cwd,
+                env={**self.env, **(env or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                # A shell starts what it puts into the background with SIGINT ignored.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
+            )
 
     def __call__(self, *words: str, env: Mapping[str, str] | None = None, cwd: str = ".") -> Result:
         """Run magnet to its end."""
