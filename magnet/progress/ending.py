@@ -11,15 +11,16 @@ PLAIN_WIDTH = 80
 """The width of the summary where there is no terminal to measure."""
 
 
-def print_end(trace: Trace, seen: Container[str], out: TextIO, now: int, width: int) -> None:
-    """Print the summary of a run that has ended, then the last lines of what failed in it.
+def print_end(trace: Trace, seen: Container[str], out: TextIO, now: int, width: int, *, colour: bool = False) -> None:
+    """Print the summary of a run that has ended, then the last lines of what failed in it, and the warnings.
 
     Left out is a target that printed nothing, and one whose output went straight to the terminal: it was `seen` there.
     """
-    text = summary(trace, now, width) if trace.targets else []
+    text = summary(trace, now, width, colour=colour) if trace.targets else []
     for node in trace.failed:
         if node.vertex.digest not in seen:
             text += failure(node)
+    text += [line for node in trace.nodes.values() for line in warnings(trace, node)]
     for line in text:
         print(line, file=out)
     out.flush()
@@ -28,8 +29,27 @@ def print_end(trace: Trace, seen: Container[str], out: TextIO, now: int, width: 
 def failure(node: Node) -> list[str]:
     """The last lines of a target that failed, those of the step that failed first, as BuildKit frames them."""
     step = next((child for child in node.children if child.vertex.error and not child.vertex.canceled), None)
-    last = [*([step.vertex.name, *step.tail(TAIL_LINES)] if step else node.tail(TAIL_LINES))]
+    last = [step.vertex.name, *_last_lines(step)] if step else _last_lines(node)
     return ["------", f" > {node.vertex.name}:", *last, "------"] if last else []
+
+
+def warnings(trace: Trace, node: Node) -> list[str]:
+    """What was warned of at a vertex, and where more is said of it."""
+    target = trace.target(node.vertex.digest).vertex.name
+    found = []
+    for one in node.warnings:
+        place = f"{one.file}:{one.range[0].start}: " if one.file and one.range else ""
+        step = "" if node.vertex.name == target else f"{node.vertex.name}: "
+        found += [f"warning: target `{target}`: {step}{place}{one.short}", *(f"  {line}" for line in one.detail)]
+        found += [f"hint: see {one.url}"] if one.url else []
+    return found
+
+
+def _last_lines(node: Node) -> list[str]:
+    """The last lines of a vertex, and how many there are before them."""
+    last = node.tail(TAIL_LINES)
+    before = node.line_count - len(last)
+    return [f"({before:,} more lines stand before these in the log)", *last] if before > 0 else last
 
 
 def columns(out: TextIO) -> int:

@@ -12,7 +12,7 @@ _TAIL_BYTES = 1 << 15
 class Node:
     """A vertex, where it stands, and what is known of it: parts, statuses, warnings, its last output.
 
-    `number` counts vertexes from 1 in order of appearance; `line_count` all lines that it printed.
+    `number` counts vertexes from 1 in order of appearance.
     """
 
     def __init__(self, vertex: Vertex, number: int) -> None:
@@ -21,12 +21,12 @@ class Node:
         self.children: list[Node] = []
         self.statuses: dict[str, VertexStatus] = {}
         self.warnings: list[VertexWarning] = []
-        self.line_count = 0
+        self._ends = 0
         self._tail = b""
 
     def add(self, data: bytes) -> None:
         """Take in output."""
-        self.line_count += data.count(b"\n")
+        self._ends += data.count(b"\n")
         self._tail = (self._tail + data)[-_TAIL_BYTES:] if len(data) < _TAIL_BYTES else data[-_TAIL_BYTES:]
 
     def tail(self, count: int) -> list[str]:
@@ -40,6 +40,11 @@ class Node:
             if start < 0:
                 break
         return plain_lines(self._tail[start + 1 : end])
+
+    @property
+    def line_count(self) -> int:
+        """How many lines it printed, the last of which may not have ended."""
+        return self._ends + bool(self._tail and not self._tail.endswith(b"\n"))
 
     @property
     def is_running(self) -> bool:
