@@ -88,8 +88,8 @@ def test_a_target_runs_after_what_it_needs_and_once(project: Program) -> None:
         " => hello                                                                   N.Ns\n"
     )
     lines = done.err.splitlines()
-    assert lines.count("#2 N.N hello world") == 1
-    assert lines.index("#2 DONE N.Ns") < lines.index("#1 N.N goodbye")
+    assert lines.count("#1 N.N hello world") == 1
+    assert lines.index("#1 DONE N.Ns") < lines.index("#2 N.N goodbye")
 
 
 def test_a_target_is_run_anew_for_other_arguments(project: Program) -> None:
