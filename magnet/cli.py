@@ -64,7 +64,7 @@ def _run(settings: Settings, environ: Mapping[str, str]) -> int:
             os.chdir(settings.directory)
         except OSError as error:
             raise UsageError(f"cannot change to {settings.directory}: {error.strerror}") from error
-    if settings.words[:1] == ("cache",) and not settings.list_targets:
+    if settings.words[:1] in (("cache",), ("logs",)) and not settings.list_targets:
         return _command(settings, environ)
     loaded = _load(settings.file, environ)
     if settings.list_targets:
@@ -89,14 +89,19 @@ def _calls(words: Sequence[str], loaded: Buildfile) -> list[Call[Any]]:
 
 def _command(settings: Settings, environ: Mapping[str, str]) -> int:
     """Do what is asked of magnet itself, for which no target is needed."""
-    from magnet.commands import Given, run  # a build needs none of it
-
     about_targets = {"--force": settings.force, "--explain": settings.explain, "--files": settings.files}
     if given_for_nothing := [f"`{option}`" for option, is_given in about_targets.items() if is_given]:
         raise UsageError(f"{given_for_nothing[0]} is about targets, and `{settings.words[0]}` is none")
     magnetfile = _magnetfile(settings.file)
+    root = magnetfile.parent if magnetfile else Path.cwd()
+    if settings.words[0] == "logs":
+        from magnet import logcommand  # a build needs none of it
+
+        return logcommand.run(settings.words, root, as_json=settings.as_json)
+    from magnet.commands import Given, run  # nor of this
+
     given = Given(
-        root=magnetfile.parent if magnetfile else Path.cwd(),
+        root=root,
         remove_containers=_remove_containers,
         backend=settings.backend or environ.get("MAGNET_BACKEND"),
         dry_run=settings.dry_run,
