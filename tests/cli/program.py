@@ -62,9 +62,21 @@ class Program:
         }
 
     def start(
-        self, *words: str, env: Mapping[str, str] | None = None, cwd: str = ".", output: Path | None = None
+        self,
+        *words: str,
+        env: Mapping[str, str] | None = None,
+        cwd: str = ".",
+        output: Path | None = None,
+        ignoring: signal.Signals | None = None,
     ) -> "subprocess.Popen[bytes]":
         """Start magnet; what it prints goes into a pipe each, or all into the file `output`."""
+
+        def settle_signals() -> None:
+            # A shell starts what it puts into the background with SIGINT ignored.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            if ignoring:
+                signal.signal(ignoring, signal.SIG_IGN)
+
         with output.open("wb") if output else nullcontext(subprocess.PIPE) as file:
             return subprocess.Popen(
                 [sys.executable, "-m", "magnet", *words],
@@ -73,8 +85,7 @@ class Program:
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
-                # A shell starts what it puts into the background with SIGINT ignored.
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
+                preexec_fn=settle_signals,
             )
 
     def __call__(self, *words: str, env: Mapping[str, str] | None = None, cwd: str = ".") -> Result:

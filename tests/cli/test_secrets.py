@@ -60,10 +60,9 @@ def everything(project: Program) -> bytes:
 def test_a_secret_is_hidden_in_output_and_log_even_in_pieces(project: Program) -> None:
     result = project("--progress=plain", "show", env=SECRET)
     assert (result.code, result.out, SECRET["TOKEN"] in result.err) == (0, "", False)
-    _, _header, printed, *_ = ["", *project.log("show").split("-----\n")]
-    assert printed.splitlines()[0] == "token ***"
-    assert printed.splitlines()[1].startswith("Env:  T=***  Exec:  sh -c")
-    assert printed.splitlines()[2:] == ["***", "***"]
+    printed = project.log("show").split("-----\n")[1]
+    assert printed.startswith("token ***\nEnv:  T=***  Exec:  sh -c")
+    assert printed.endswith("***\n***\n")
 
 
 def test_a_secret_is_hidden_in_errors(project: Program) -> None:

@@ -76,7 +76,9 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "terminate"])
+@pytest.mark.parametrize(
+    "sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=["ctrl-c", "terminate", "terminal closed"]
+)
 @pytest.mark.parametrize("target", ["waits", "stubborn"])
 def test_an_interrupt_ends_every_child_and_closes_the_log(project: Program, target: str, sent: signal.Signals) -> None:
     process = project.start("--progress=plain", target)
@@ -98,6 +100,23 @@ def test_a_second_interrupt_does_not_wait(project: Program) -> None:
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, b"Traceback" in err) == (130, False)
+    assert err.endswith(b"error: interrupted at once\nhint: the next run removes what this one may have left\n")
+    assert not is_alive(child)
+    assert project.log("stubborn").endswith("Vertex: Canceled\nVertex: Error interrupted\n-----\n")
+    assert os.listdir(project.root / "_build/magnet/project/runs"), "the next run would not know of this one"
+    assert project("says").code == 0
+    assert os.listdir(project.root / "_build/magnet/project/runs") == []
+
+
+def test_a_run_that_was_told_to_outlive_its_terminal_does(project: Program) -> None:
+    process = project.start("waits", ignoring=signal.SIGHUP)
+    child = pid_of_child(project)
+    process.send_signal(signal.SIGHUP)
+    time.sleep(0.3)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
     assert not is_alive(child)
 
 
