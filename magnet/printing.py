@@ -15,6 +15,7 @@ more when there is more of it. Numbers count vertexes in the order in which they
 import re
 from collections.abc import Callable
 from functools import cache
+from typing import Protocol
 
 from magnet.events import SolveStatus, Vertex, VertexLog, VertexStatus, VertexWarning
 from magnet.turns import Spool, Turns, Waiting
@@ -25,27 +26,37 @@ STATUS_DELAY = 5 * 10**9
 """A status is printed again when it is that part of its total further, or that many nanoseconds later."""
 
 Write = Callable[[str], None]
-Edge = Callable[[Vertex], str]
+
+
+class Frame(Protocol):
+    """What stands around the block of a target, and how lines have to stand in it; all are whole lines, or nothing."""
+
+    def before(self, target: Vertex) -> str:
+        """What stands before the target's lines."""
+
+    def after(self, target: Vertex) -> str:
+        """What stands after them."""
+
+    def shielded(self, text: str) -> str:
+        """The lines so that they are nothing but text."""
 
 
 class Printer:
     """Prints events as plain lines: a block for each target, one after the other, and in it one for each step.
 
     Where several targets print at the same time, one has its turn, and what the others print waits for theirs; so it
-    is with the steps of a target. With `interleave` lines are printed as they come instead. `before` and `after` give
-    what stands around a target's block, which interleaved lines have not. What is written are whole lines, in which
-    names may hold bytes that are no UTF-8, as `surrogateescape` has them.
+    is with the steps of a target. With `interleave` lines are printed as they come instead, and no frame is around
+    them. What is written are whole lines, in which names may hold bytes that are no UTF-8, as `surrogateescape` has
+    them.
     """
 
-    def __init__(
-        self, write: Write, *, interleave: bool = False, before: Edge | None = None, after: Edge | None = None
-    ) -> None:
+    def __init__(self, write: Write, *, interleave: bool = False, frame: Frame | None = None) -> None:
         self._roots: dict[str, str] = {}
         self._vertexes: dict[str, Vertex] = {}
         self._steps: dict[str, Turns] = {}
         self._spool = Spool()
         self._held: Waiting | None = None
-        self._page = _Page(write) if interleave else _Blocks(write, before, after, self._target_of)
+        self._page = _Page(write, frame) if interleave else _Blocks(write, frame, self._target_of)
         self._targets = None if interleave else Turns(self._roots.get, self._print_target, self._spool)
 
     def update(self, status: SolveStatus) -> None:
@@ -131,8 +142,8 @@ class _Lane:
 class _Page:
     """Lines as they come; a vertex is named before its first line."""
 
-    def __init__(self, write: Write) -> None:
-        self._write = write
+    def __init__(self, write: Write, frame: Frame | None) -> None:
+        self._write = write if frame is None else lambda text: write(frame.shielded(text))
         self._lanes: dict[str, _Lane] = {}
         self._count = 0
 
@@ -197,10 +208,10 @@ class _Page:
 class _Blocks(_Page):
     """Lines in blocks, of what is handed over vertex by vertex."""
 
-    def __init__(self, write: Write, before: Edge | None, after: Edge | None, target: Callable[[str], Vertex]) -> None:
-        super().__init__(write)
-        self._before = before
-        self._after = after
+    def __init__(self, write: Write, frame: Frame | None, target: Callable[[str], Vertex]) -> None:
+        super().__init__(write, frame)
+        self._frame = frame
+        self._write_frame = write
         self._target = target
         self._open: _Lane | None = None
         self._framed = ""
@@ -208,8 +219,8 @@ class _Blocks(_Page):
     def leave(self) -> None:
         """Close the frame around a target's block, if it has one."""
         if self._framed:
-            self._leave_open()
-            self._unframe()
+            self._break_off()
+            self._end_frame()
 
     def _announce(self, lane: _Lane) -> None:
         """Nothing: a block begins when there is something to print."""
@@ -217,11 +228,12 @@ class _Blocks(_Page):
     def _take_up(self, lane: _Lane) -> None:
         if self._open is lane:
             return
-        self._leave_open()
-        if self._before is None:
+        self._break_off()
+        if self._frame is None or self._framed == self._target(lane.vertex.digest).digest:
             self._write("\n" if self._count else "")
         else:
-            self._frame(self._target(lane.vertex.digest))
+            self._end_frame()
+            self._begin_frame(self._frame, self._target(lane.vertex.digest))
         self._open = lane
         self._name(lane)
 
@@ -229,25 +241,20 @@ class _Blocks(_Page):
         super()._end(lane)
         self._open = None
 
-    def _leave_open(self) -> None:
-        """Break off the block that is open."""
+    def _break_off(self) -> None:
+        """Leave the block that is open, if one is."""
         if self._open:
             self._write(f"#{self._open.number} ...\n")
             self._open = None
 
-    def _frame(self, target: Vertex) -> None:
-        if self._framed == target.digest:
-            self._write("\n")
-            return
-        self._unframe()
+    def _begin_frame(self, frame: Frame, target: Vertex) -> None:
         self._framed = target.digest
-        if self._before:
-            self._write(self._before(target))
+        self._write_frame(frame.before(target))
 
-    def _unframe(self) -> None:
-        if self._framed and self._after:
-            self._write(self._after(self._target(self._framed)))
-        self._framed = ""
+    def _end_frame(self) -> None:
+        if self._frame and self._framed:
+            self._write_frame(self._frame.after(self._target(self._framed)))
+            self._framed = ""
 
 
 def plain_text(data: bytes) -> str:

@@ -1,22 +1,28 @@
 """Plain lines, for what is no terminal."""
 
+import io
 from typing import TextIO
 
 from magnet.events import Clock, SolveStatus
 from magnet.printing import Printer
+from magnet.progress.ci import Service
 from magnet.progress.ending import PLAIN_WIDTH, print_end
 from magnet.progress.trace import Trace
 from magnet.values import replace
 
 
 class Plain:
-    """Lines, in BuildKit's form: a block for each target, or with `interleave` as they come; the summary at the end."""
+    """Lines, in BuildKit's form: a block for each target, or with `interleave` as they come; the summary at the end.
 
-    def __init__(self, out: TextIO, clock: Clock, *, interleave: bool = False) -> None:
+    Where a service of `ci` takes the lines, blocks are folds, and nothing that a build prints is a command to it.
+    """
+
+    def __init__(self, out: TextIO, clock: Clock, *, interleave: bool = False, ci: Service | None = None) -> None:
         self._out = out
         self._clock = clock
         self._trace = Trace()
-        self._printer = Printer(self._write, interleave=interleave)
+        self._ci = ci
+        self._printer = Printer(self._write, interleave=interleave, frame=ci)
         self._suspended: set[str] = set()
         self._seen: set[str] = set()
 
@@ -52,7 +58,13 @@ class Plain:
     def done(self) -> None:
         """Print the summary, and the last lines of what failed."""
         self._printer.done()
-        print_end(self._trace, self._seen, self._out, self._clock(), PLAIN_WIDTH)
+        end = io.StringIO()
+        print_end(self._trace, self._seen, end, self._clock(), PLAIN_WIDTH)
+        self._write(self._ci.shielded(end.getvalue()) if self._ci else end.getvalue())
+        if self._ci:
+            for warning in (one for node in self._trace.nodes.values() for one in node.warnings):
+                self._write(self._ci.warning_annotation(warning))
+        self._out.flush()
 
     def _write(self, text: str) -> None:
         self._out.write(text)
