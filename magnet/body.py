@@ -124,6 +124,7 @@ class T:
         self._need = need
         self._shell = self._make_shell(session.project.root, session.environ)
         self._skipped: list[bool] = []
+        self._took: list[int | None] = []
 
     @property
     def name(self) -> str:
@@ -134,6 +135,12 @@ class T:
     def is_cached(self) -> bool:
         """Whether all that this target did was to find its builds done."""
         return bool(self._skipped) and all(self._skipped)
+
+    @property
+    def took(self) -> int | None:
+        """The nanoseconds that the builds took that were found done, if there were no others, and it is known."""
+        known = [took for took in self._took if took is not None]
+        return sum(known) if self.is_cached and len(known) == len(self._took) else None
 
     @property
     def project(self) -> Project:
@@ -236,9 +243,10 @@ class T:
             return session.question(self.name, builder, prepared) or Image(id="", tags=recipe.tags)
         if session.dry_run:
             return builder.print_command(prepared)
-        image, is_cached = builder.build(prepared, session.index(), force=session.force)
-        self._skipped.append(is_cached)
-        return image
+        built = builder.build(prepared, session.index(), force=session.force)
+        self._skipped.append(built.is_cached)
+        self._took.append(built.took)
+        return built.image
 
     def run(
         self,

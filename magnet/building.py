@@ -35,6 +35,15 @@ class Answer:
 
 
 @frozen
+class Built:
+    """The image of a build, and whether it was there already; then `took` is what it took to make it, where known."""
+
+    image: Image
+    is_cached: bool = False
+    took: int | None = None
+
+
+@frozen
 class Builder:
     """Does a build of a target, or finds it done."""
 
@@ -48,26 +57,27 @@ class Builder:
         last = last_references(self.workspace.cache, self._name(recipe, dockerfile_of(recipe, root)))
         return prepare(recipe, root, self.backend, self.shell, index, self._memory, also=last)
 
-    def build(self, prepared: Prepared, index: FileIndex, *, force: bool = False) -> tuple[Image, bool]:
+    def build(self, prepared: Prepared, index: FileIndex, *, force: bool = False) -> Built:
         """The image, and whether it was there already; `force` builds it anyway.
 
         Files may change during the build: there is an image then, but no key.
         """
         if not_skippable(prepared):
-            return self._by_engine(prepared), False
+            return Built(self._by_engine(prepared))
         key = cache_key(prepared)
         force = force or prepared.recipe.no_cache
         with self._cache(prepared).claim(key, lambda: self.shell.children.is_stopping, force=force) as found:
             if isinstance(found, Hit):
                 self.shell.say(f"CACHED {reference(key.digest)}")
                 self.backend.retag(found.image, prepared.recipe.tags, self.shell, prepared.seen)
-                return replace(found.image, tags=prepared.recipe.tags), True
+                return Built(replace(found.image, tags=prepared.recipe.tags), is_cached=True, took=found.took)
+            began = self.shell.clock()
             image = self._by_engine(prepared)
             if is_still_so(prepared, index, self.backend, self.shell, self._memory):
-                found.save(image, files(prepared))
+                found.save(image, files(prepared), took=self.shell.clock() - began)
             else:
                 self.shell.say("Files of the build changed while it ran, so that its image gets no key.")
-        return image, False
+        return Built(image)
 
     def ask(self, prepared: Prepared) -> Answer:
         """Whether the build is done, without doing it."""

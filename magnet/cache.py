@@ -20,7 +20,7 @@ from magnet.errors import Canceled, MagnetError
 from magnet.key import CacheKey, differences
 from magnet.model import Image
 from magnet.process import Shell
-from magnet.values import frozen
+from magnet.values import frozen, replace
 from magnet.workspace import try_lock
 
 REPOSITORY = "localhost/magnet"
@@ -51,9 +51,10 @@ class BuildName:
 
 @frozen
 class Hit:
-    """The build is done: this is its image."""
+    """The build is done: this is its image, and, where it is known, how many nanoseconds it took to make it."""
 
     image: Image
+    took: int | None = None
 
 
 class Miss:
@@ -63,12 +64,13 @@ class Miss:
         self._cache = cache
         self._key = key
 
-    def save(self, image: Image, files: Mapping[str, str]) -> None:
+    def save(self, image: Image, files: Mapping[str, str], took: int | None = None) -> None:
         """Let the image be found under the key, and let go of the oldest key of this build.
 
-        `files` are the digests of the context's files, by path, to tell later which of them changed.
+        `files` are the digests of the context's files, by path, to tell later which of them changed; it `took` so many
+        nanoseconds.
         """
-        self._cache.save(self._key, image, files)
+        self._cache.save(self._key, image, files, took)
 
 
 class BuildCache:
@@ -114,26 +116,33 @@ class BuildCache:
         if not force and (hit := self._seen_or_there(key)):
             if reference(key.digest) not in self._seen:  # else it is the latest: that one is asked for ahead
                 self._remember(key)
-            yield hit
+            yield replace(hit, took=self._took(key))
             return
         with locked(self._directory, key.digest, give_up):
             # Another may have done it since, whether or not it had to be waited for.
             again = None if force else self.look_up(key)
             if again:
                 self._remember(key)
-            yield again or Miss(self, key)
+            yield replace(again, took=self._took(key)) if again else Miss(self, key)
 
-    def save(self, key: CacheKey, image: Image, files: Mapping[str, str]) -> None:
+    def save(self, key: CacheKey, image: Image, files: Mapping[str, str], took: int | None = None) -> None:
         """Tag the image with the key, and release the keys that are too many."""
         self._backend.tag(image.id, [reference(key.digest)], self._shell)
-        self._remember(key)
+        self._remember(key, took)
         _write(_files_path(self._record), {"key": key.digest, "files": files})
 
-    def _remember(self, key: CacheKey) -> None:
+    def _took(self, key: CacheKey) -> int | None:
+        """How long the build of the key took, as its record says; those of old do not."""
+        took = next((one.get("took") for one in read_record(self._record) if one["key"] == key.digest), None)
+        return took if isinstance(took, int) else None
+
+    def _remember(self, key: CacheKey, took: int | None = None) -> None:
         """Let the key be the latest of this build, and release those that are too many."""
+        took = self._took(key) if took is None else took
         records = [one for one in read_record(self._record) if one["key"] != key.digest]
         told = {"target": self._name.target, "dockerfile": self._name.dockerfile, "stage": self._name.stage}
-        kept = [{"version": _RECORD_VERSION, "key": key.digest, "parts": key.parts, "build": told}, *records]
+        this = {"version": _RECORD_VERSION, "key": key.digest, "parts": key.parts, "build": told, "took": took}
+        kept = [this, *records]
         _write(self._record, kept[:KEPT])
         for old in kept[KEPT:]:
             if not self._is_held_elsewhere(old["key"]):

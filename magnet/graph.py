@@ -16,7 +16,7 @@ from magnet.index import Tree, seen
 from magnet.snapshot import Snapshot, is_unchanged
 from magnet.values import frozen
 
-_FORMAT = b"magnet graph 1\0"
+_FORMAT = b"magnet graph 2\0"
 _KEPT = 20
 """How many sets of calls are remembered: as many as there are command lines in use."""
 
@@ -26,11 +26,12 @@ _SEAL = 32
 
 @frozen
 class Done:
-    """A call of which nothing changed: its result for those who need it, its log's digest, and what it returned."""
+    """A call of which nothing changed: its result for who needs it, the digest of its log, what it returned and took."""
 
     result: str
     log: str
     value: str
+    took: int
 
 
 def recall(path: Path, name: str) -> Mapping[str, Done]:
@@ -56,7 +57,7 @@ def remember(path: Path, name: str, done: Mapping[str, Done], trees: Iterable[Tr
     snapshot = seen(trees)
     if not is_unchanged(snapshot):
         return
-    rows = dumps([(call, one.result, one.log, one.value) for call, one in done.items()])
+    rows = dumps([(call, one.result, one.log, one.value, one.took) for call, one in done.items()])
     columns = (name.encode(), rows.encode(), *snapshot)
     body = b"".join(len(column).to_bytes(_LENGTH, "big") + column for column in columns)
     new = path.with_name(f".{path.name}-{os.getpid()}")

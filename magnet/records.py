@@ -28,7 +28,7 @@ KEPT = 5
 END_OF_TIME = (1 << 63) - 1
 """In nanoseconds since 1970, and the largest number of SQLite."""
 
-_SCHEMA = 1
+_SCHEMA = 2
 _PATIENCE = 5.0
 """Seconds to wait for another magnet that is writing."""
 
@@ -42,7 +42,7 @@ class Record(NamedTuple):
     `call` is that of the target with its arguments, `target` that of the target, `outputs` that of the tree that was
     made; `value` is what was returned, as `magnet.returned` writes it; `observed` is what else the body was seen to
     depend on. `details` is that of an object: the list of the outputs, and the parts of the key. `at` is in nanoseconds
-    since 1970.
+    since 1970; the body `took` so many of them.
     """
 
     call: str
@@ -54,6 +54,7 @@ class Record(NamedTuple):
     observed: str
     log: str
     details: str
+    took: int
 
 
 class Records:

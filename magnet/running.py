@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from magnet.skipping import Again, Hit, Look, Need, Skipper
 
 
+Outcome = tuple[Any, bool, int | None]
+"""What a call returns, whether it was done before, and the nanoseconds that it took then, where they are known."""
+
+
 @frozen
 class Failure:
     """A call that failed by itself, and why."""
@@ -82,8 +86,8 @@ class Run:
         if again is None:
             return None
         vertex = self._vertex(call, started)
-        result, _ = self._skipped(call, again, vertex)
-        completed = replace(vertex, completed=self.session.clock(), cached=True)
+        result, *_ = self._skipped(call, again, vertex)
+        completed = replace(vertex, completed=self.session.clock(), cached=True, took=again.took)
         self.session.emit(SolveStatus(vertexes=(vertex, completed)))
         return (result,)
 
@@ -93,7 +97,7 @@ class Run:
         self._open[vertex.digest] = vertex
         self._emit(vertex)
         try:
-            result, is_cached = self._body(call, vertex)
+            result, is_cached, took = self._body(call, vertex)
         except (NeedFailed, Canceled) as error:
             self._complete(vertex, error=str(error), canceled=True)
             raise
@@ -101,7 +105,7 @@ class Run:
             self.failures.append(Failure(call, error))
             self._complete(vertex, error=error.message)
             raise
-        self._complete(vertex, cached=is_cached)
+        self._complete(vertex, cached=is_cached, took=took)
         return result
 
     def need(self, call: Call[Any], needed: Iterable[Needed]) -> list[Any]:
@@ -120,7 +124,7 @@ class Run:
         inputs = tuple(digest(self.session.project.name, as_call(needed)) for needed in call.target.needs)
         return Vertex(digest(self.session.project.name, call), call.name, inputs, started=started)
 
-    def _body(self, call: Call[Any], vertex: Vertex) -> tuple[Any, bool]:
+    def _body(self, call: Call[Any], vertex: Vertex) -> Outcome:
         """What the body returns, and whether all that it did was to find its builds done."""
         if self.scheduler.is_stopped:
             raise Canceled
@@ -130,14 +134,14 @@ class Run:
         if call.target.is_skippable:
             return self._skip_or_run(call, vertex, values)
         t = T(call, vertex, self.session, self.need)
-        return self._call(call, t), t.is_cached
+        return self._call(call, t), t.is_cached, t.took
 
     def _call(self, call: Call[Any], t: T) -> Any:
         return _translated(lambda: call.run(t), self.magnetfile)
 
     # Calls that can be skipped
 
-    def _skip_or_run(self, call: Call[Any], vertex: Vertex, values: list[Any]) -> tuple[Any, bool]:
+    def _skip_or_run(self, call: Call[Any], vertex: Vertex, values: list[Any]) -> Outcome:
         """What the call returns, and whether its body was left out."""
         t = _Watched(call, vertex, self.session, self.need)
         look = self._skipper.look(call, self._needs(call, values))
@@ -150,7 +154,7 @@ class Run:
             found = self._find(look, t)
             if found and self._is_restored(found, t):
                 return self._skipped(call, found.again, vertex)
-            return self._run(look, vertex, t, claim), False
+            return self._run(look, vertex, t, claim), False, None
 
     def _find(self, look: "Look", t: T) -> "Hit | None":
         found = "" if self.session.force else self._skipper.find(look, t.inspect)
@@ -166,19 +170,21 @@ class Run:
             return False
         return True
 
-    def _skipped(self, call: Call[Any], again: "Again", vertex: Vertex) -> tuple[Any, bool]:
+    def _skipped(self, call: Call[Any], again: "Again", vertex: Vertex) -> Outcome:
         self._results[call.key] = again.result
         if self._logs and again.log:
             self._logs.restore(vertex.digest, again.log)
-        return again.value, True
+        return again.value, True, again.took
 
     def _run(self, look: "Look", vertex: Vertex, t: "_Watched", claim: ExitStack) -> Any:
         """Run the body, and keep what came of it, if that can be; the claim is held until it is kept."""
         call = look.call
+        began = self.session.clock()
         made = self._call(call, t)
+        took = self.session.clock() - began
         declared = {as_call(needed).key for needed in call.target.needs}
         undeclared = [name for key, name in self.scheduler.needed(call).items() if key not in declared]
-        success = self._skipper.succeeded(look, made, asked_version=t.asked_version, undeclared=undeclared)
+        success = self._skipper.succeeded(look, made, asked_version=t.asked_version, undeclared=undeclared, took=took)
         if success.why_not:
             t.print(f"It cannot be skipped the next time: {success.why_not}.")
         self._results[call.key] = success.result
@@ -198,7 +204,7 @@ class Run:
         else:
             save_claimed(io.BytesIO(), 0)
 
-    def _only_asked(self, call: Call[Any], t: T) -> tuple[Any, bool]:
+    def _only_asked(self, call: Call[Any], t: T) -> Outcome:
         """Tell what is known of the call, and what it would run; Canceled where it is not known what it returns."""
         needs = self._needs(call, self._values_if_known(call))
         # Its inputs may be what these are still to make or to put back.
@@ -211,14 +217,14 @@ class Run:
         if question := self.session.question:
             inputs = look.inputs if look else self._skipper.inputs(call)
             if question.look(t.name, self._skipper.answer(look, found), inputs):
-                return self._call(call, t), False
+                return self._call(call, t), False, None
             if isinstance(found, str):
                 raise Canceled
         elif isinstance(found, str) or self.session.force:
-            return self._call(call, t), False
+            return self._call(call, t), False, None
         else:
             t.print("# Nothing changed." if found.is_in_place else "# Nothing changed; its outputs are put back.")
-        return found.again.value, True
+        return found.again.value, True, found.again.took
 
     def _values_if_known(self, call: Call[Any]) -> list[Any]:
         """What the needs of a call return, as far as a question could find it out."""
@@ -255,12 +261,15 @@ class Run:
         for vertex in list(self._open.values()):
             self._complete(vertex, error=str(Canceled()), canceled=True)
 
-    def _complete(self, vertex: Vertex, *, error: str = "", canceled: bool = False, cached: bool = False) -> None:
+    def _complete(
+        self, vertex: Vertex, *, error: str = "", canceled: bool = False, cached: bool = False, took: int | None = None
+    ) -> None:
         # Once: a body that ends after it was abandoned has nothing to add.
         known = self._open.pop(vertex.digest, None)
         if known is None:
             return
-        self._emit(replace(known, completed=self.session.clock(), error=error, canceled=canceled, cached=cached))
+        completed = self.session.clock()
+        self._emit(replace(known, completed=completed, error=error, canceled=canceled, cached=cached, took=took))
 
     def _emit(self, vertex: Vertex) -> None:
         self.session.emit(SolveStatus(vertexes=(vertex,)))

@@ -86,11 +86,12 @@ class Look:
 
 @frozen
 class Again:
-    """What a call comes to again: what it returned and printed, and its result for those who need it."""
+    """What a call comes to again: what it returned and printed, its result for those who need it, what it took."""
 
     value: Any
     log: bytes
     result: str
+    took: int
 
 
 @frozen
@@ -167,13 +168,13 @@ class Skipper:
         if done := self._recalled.get(call.key):
             with suppress(Lost):
                 log = self._store.get(done.log) if done.log else b""
-                return Again(returned.read(done.value, self._root, lambda _: None), log, done.result)
+                return Again(returned.read(done.value, self._root, lambda _: None), log, done.result, done.took)
         look = self.look(call, needs())
         found = self.find(look, None)
         if isinstance(found, str) or not found.is_in_place:
             return None
         if not found.record.observed:
-            done = graph.Done(found.again.result, found.record.log, found.record.value)
+            done = graph.Done(found.again.result, found.record.log, found.record.value, found.record.took)
             self._ready[call.key] = (done, [tree for tree in (look.inputs, found.outputs) if tree])
         return found.again
 
@@ -213,7 +214,7 @@ class Skipper:
         except (returned.NotKept, Lost) as error:
             return f"{error} is not there any more" if isinstance(error, returned.NotKept) else str(error)
         outputs = self._outputs(look.call)
-        again = Again(kept, log, self._result(record.outputs if outputs else look.key, kept))
+        again = Again(kept, log, self._result(record.outputs if outputs else look.key, kept), record.took)
         return Hit(record, again, outputs)
 
     def restore(self, hit: Hit) -> None:
@@ -230,8 +231,11 @@ class Skipper:
         with locked(self._cache, f"target-{look.name}", give_up):
             yield
 
-    def succeeded(self, look: Look, made: Any, *, asked_version: bool, undeclared: Sequence[str]) -> Success:
-        """Look at what the body made, and keep it, if it can be kept; an error if an output is missing."""
+    def succeeded(self, look: Look, made: Any, *, asked_version: bool, undeclared: Sequence[str], took: int) -> Success:
+        """Look at what the body made, and keep it, if it can be kept; an error if an output is missing.
+
+        The body `took` so many nanoseconds.
+        """
         outputs = self._outputs(look.call)
         self._check_outputs(look.call, outputs)
         result = None
@@ -249,7 +253,7 @@ class Skipper:
         except Lost as error:
             return Success(result, str(error))
         tree = outputs.digest if outputs else ""
-        record = Record(look.name, look.key, look.target, 0, tree, text, observed, "", objects[0])
+        record = Record(look.name, look.key, look.target, 0, tree, text, observed, "", objects[0], took)
         return Success(
             self._result(tree or look.key, made), save=lambda log, size: self._save(record, objects, log, size)
         )

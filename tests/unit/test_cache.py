@@ -48,6 +48,8 @@ class World:
     built: list[BuildRequest] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
     children: Children = field(default_factory=Children)
+    took: int | None = None
+    now: int = 0
 
     # What an engine can do.
 
@@ -97,7 +99,7 @@ class World:
             self.said.append(data.decode())
 
         backend: Any = self
-        shell = Shell(self.children, write, lambda command: None, self.root, {}, nullcontext)
+        shell = Shell(self.children, write, lambda command: None, self.root, {}, nullcontext, clock=lambda: self.now)
         return Builder(backend, shell, Workspace(self.cache, f"run{uuid4()}"), identity)
 
     @property
@@ -116,9 +118,10 @@ class World:
     def make(self, identity: str = "app", *, force: bool = False, **recipe: Any) -> tuple[str, bool]:
         """The image's id, and whether it was there already."""
         with FileIndex(self.cache / "index") as index:
-            image, was_there = self.builder(identity).build(self.prepare(identity, **recipe), index, force=force)
-        assert image.tags == self.prepare(**recipe).recipe.tags
-        return image.id, was_there
+            built = self.builder(identity).build(self.prepare(identity, **recipe), index, force=force)
+        assert built.image.tags == self.prepare(**recipe).recipe.tags
+        self.took = built.took
+        return built.image.id, built.is_cached
 
     def why(self, **recipe: Any) -> tuple[str, ...]:
         answer = self.builder().ask(self.prepare(**recipe))
@@ -249,6 +252,27 @@ def test_a_record_of_the_first_version_is_as_good(world: World) -> None:
     for mode in range(KEPT):
         world.make(build_args={"MODE": str(mode)})
     assert not {record["key"]} & world.keys()
+
+
+def test_what_is_found_done_tells_what_it_took_to_do_it(world: World) -> None:
+    world.during = lambda: setattr(world, "now", world.now + 7)
+    world.make()
+    assert world.took is None
+    world.make()
+    assert world.took == 7
+    world.make(build_args={"MODE": "slow"})
+    world.make()  # an older key, which becomes the latest again
+    assert world.took == 7
+    world.make()
+    assert world.took == 7
+    (file,) = (world.cache / "builds").glob("*.json")
+    for old in ({}, {"took": "long"}):
+        record = [
+            {name: value for name, value in one.items() if name != "took"} for one in json.loads(file.read_bytes())
+        ]
+        file.write_text(json.dumps([one | old for one in record]))
+        world.make()
+        assert world.took is None
 
 
 def written(name: str, content: str) -> Callable[[World], object]:

@@ -10,7 +10,7 @@ from magnet.globs import Selection
 from magnet.graph import Done, recall, remember
 from magnet.index import FileIndex, Tree
 
-DONE = {"lib()": Done("result", "", ""), "app(name='\udcff\t\n')": Done("other", "ab" * 32, '{"path": "x"}')}
+DONE = {"lib()": Done("result", "", "", 0), "app(name='\udcff\t\n')": Done("other", "ab" * 32, '{"path": "x"}', 7)}
 
 
 @pytest.fixture

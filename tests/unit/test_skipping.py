@@ -54,6 +54,7 @@ class Ran:
     failures: list[str]
     results: dict[str, Any] = field(default_factory=dict)
     logs: dict[str, str] = field(default_factory=dict)
+    took: dict[str, int | None] = field(default_factory=dict)
 
 
 @dataclass
@@ -136,6 +137,7 @@ class Runs:
             [failure.error.message for failure in run.failures],
             {node.call.target.name: node.result for node in run.scheduler._nodes.values()},
             {path.name: path.read_text().split("-----\n")[1] for path in logs.iterdir()},
+            {vertex.name: vertex.took for vertex in ended},
         )
 
     def paths(self, top: str) -> dict[str, str]:
@@ -166,6 +168,16 @@ def test_it_is_skipped_when_nothing_changed_and_its_log_is_that_of_the_run_that_
     first, second = project("app"), project("app")
     assert (first.ran, first.skipped, first.logs) == (["app"], [], {"app": "copying\n"})
     assert (second.ran, second.skipped, second.said, second.logs) == ([], ["app"], [], {"app": "copying\n"})
+
+
+@pytest.mark.parametrize("later", [0, 60])
+def test_it_tells_what_it_took_when_it_was_run(project: Runs, later: int) -> None:
+    # From before the body to after it, on a clock that is asked for each line that is printed.
+    assert project("app").took == {"app": None}
+    for _ in range(3):
+        assert project("app", later=later).took == {"app": 2}
+    (project.root / "out/a").unlink()
+    assert project("app", later=later).took == {"app": 2}
 
 
 def change_mode(project: Runs) -> None:
