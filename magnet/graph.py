@@ -26,7 +26,7 @@ _SEAL = 32
 
 @frozen
 class Done:
-    """A call of which nothing changed: its result for who needs it, the digest of its log, what it returned and took."""
+    """A call of which nothing changed: its result for who needs it, its log's digest, what it returned and took."""
 
     result: str
     log: str
