@@ -29,6 +29,9 @@ class Settings:
     progress: str = "auto"
     interleave: bool = False
     no_ci: bool = False
+    summary: bool = False
+    trace: Path | None = None
+    timeline: Path | None = None
     words: tuple[str, ...] = ()
     typed: tuple[str, ...] = ()
 
@@ -64,6 +67,9 @@ OPTIONS = (
     ),
     Option(("--interleave",), "interleave", "With plain progress, show lines as they come, not target by target."),
     Option(("--no-ci",), "no_ci", "No folds and annotations of GitHub Actions and GitLab, even where they run this."),
+    Option(("--summary",), "summary", "Report at the end what took longest, and what was cached."),
+    Option(("--trace",), "trace", "Write what ran when into this file, for Perfetto or chrome://tracing.", Path),
+    Option(("--timeline",), "timeline", "Draw what ran when into this file, an SVG.", Path),
 )
 
 NAMES = tuple(name for option in OPTIONS for name in option.names)

@@ -36,26 +36,26 @@ def painted(row: Row) -> str:
 def vertex_row(node: Node, depth: int, now: int, width: int) -> Row:
     """A vertex, what became of it, and its time at the right edge; `depth` counts the vertexes that it is a part of."""
     vertex = node.vertex
-    name = " ".join(filter(None, (mark(vertex), _shown(vertex.name))))
+    name = " ".join(filter(None, (mark(vertex), shown(vertex.name))))
     style = "" if vertex.completed is None else "canceled" if vertex.canceled else "error" if vertex.error else "done"
-    return Row(_timed(f"{_indent(depth)}{name}", seconds(duration(node, now)), width), style)
+    return Row(timed(f"{_indent(depth)}{name}", seconds(duration(node, now)), width), style)
 
 
 def status_row(status: VertexStatus, depth: int, now: int, width: int) -> Row:
     """A part of a vertex's work: how much of it is done, a bar and the time that is left where that can be told."""
     begun = status.started or status.timestamp or now
     time = seconds((status.completed or now) - begun)
-    text = f"{_indent(depth)}{_shown(status.id)}"
+    text = f"{_indent(depth)}{shown(status.id)}"
     room = width - len(time) - 1
     numbers = _numbers(status, now - begun, room - min(_columns(text), len(_indent(depth)) + _LEAST_NAME))
     if numbers:
         text = f"{_fitted(text, min(_columns(text), room - len(numbers) - 1))} {numbers}"
-    return Row(_timed(text, time, width), "" if status.completed is None else "done")
+    return Row(timed(text, time, width), "" if status.completed is None else "done")
 
 
 def warning_row(warning: VertexWarning, depth: int, width: int) -> Row:
     """What a vertex warns of."""
-    return Row(_cut(f"{_indent(depth)}WARN: {_shown(warning.short)}", width), "warning")
+    return Row(_cut(f"{_indent(depth)}WARN: {shown(warning.short)}", width), "warning")
 
 
 def output_row(line: str, depth: int, width: int) -> Row:
@@ -121,12 +121,13 @@ def _indent(depth: int) -> str:
     return " " + "=> " * (depth + 1)
 
 
-def _timed(text: str, time: str, width: int) -> str:
+def timed(text: str, time: str, width: int) -> str:
+    """A line with the time at its right edge."""
     room = width - len(time) - 1
     return f"{_fitted(text, room)} {time}" if room > 0 else time[:width]
 
 
-def _shown(name: str) -> str:
+def shown(name: str) -> str:
     """A name in one line, without what a terminal would not show as a character."""
     if not name.isprintable():
         name = " ".join(plain_lines(name.encode(errors="surrogateescape"))).expandtabs(1)
