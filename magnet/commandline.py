@@ -37,9 +37,10 @@ def make_command() -> click.Command:
             click.Argument(["words"], nargs=-1, metavar="[TARGET [OPTIONS] [ARGUMENTS]]..."),
         ],
         help=magnet.__doc__,
-        epilog="`magnet TARGET --help` shows a target's own options, `magnet cache --help` how to see and free what is "
-        "kept of builds. MAGNET_BACKEND and `backend` in [tool.magnet] of pyproject.toml choose the engine as "
-        "--backend does; else it is the first of these that is usable.",
+        epilog="`magnet TARGET --help` shows a target's own options, `magnet logs --help` how to read what was "
+        "printed, `magnet cache --help` how to see and free what is kept of builds. MAGNET_BACKEND and `backend` in "
+        "[tool.magnet] of pyproject.toml choose the engine as --backend does; else it is the first of these that is "
+        "usable.",
         context_settings={
             "allow_interspersed_args": False,
             "help_option_names": ["-h", "--help"],
