@@ -10,13 +10,16 @@ import re
 import shlex
 import sys
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from itertools import count
 from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar, Literal, Self, TypeVar
 
-from magnet.errors import CommandFailed, EngineError, MagnetfileError
+from magnet.errors import BuildFailed, CommandFailed, EngineError, MagnetfileError
+from magnet.events import Reader
 from magnet.model import (
     BuildRequest,
     Command,
@@ -93,6 +96,7 @@ class Backend(ABC):
 
     def __init__(self, engine: Engine | None = None) -> None:
         self._engine = engine
+        self._builds: defaultdict[str, count[int]] = defaultdict(lambda: count(1))
 
     @property
     def engine(self) -> Engine:
@@ -124,6 +128,10 @@ class Backend(ABC):
     @abstractmethod
     def build_command(self, request: BuildRequest) -> Command:
         """The command that builds the request and writes the image's id to its `iidfile`."""
+
+    @abstractmethod
+    def reader(self, target: str, number: int) -> Reader:
+        """What understands the output of `build_command`; `number` tells the builds of a target apart."""
 
     @abstractmethod
     def run_plan(self, request: RunRequest, image: Image, container: str) -> RunPlan:
@@ -216,16 +224,11 @@ class Backend(ABC):
         self._refuse_options(request.options, self.refused_build_options())
         # Podman and buildah leave the file of an earlier build where a build fails.
         request.iidfile.unlink(missing_ok=True)
-        command = self.build_command(request)
-        done = shell.run(command)
+        done, step = self._run_build(request, shell)
         if shell.dry_run:
             return Image(id="", tags=request.tags)
-        tries = 1
-        while done.returncode != 0 and tries < _MOST_TRIES and self.was_disturbed(_output(done)):
-            tries += 1
-            done = shell.run(command)
         if done.returncode != 0:
-            raise self._build_failure(done)
+            raise self._build_failure(done, step)
         image = self._built_image(request.iidfile, shell)
         if request.platform and not same_platform(image.platform, request.platform):
             raise EngineError(
@@ -423,12 +426,25 @@ class Backend(ABC):
                 detail=done.tail[-DETAIL_LINES:],
             )
 
-    def _build_failure(self, done: Completed) -> CommandFailed:
-        step = self.failed_step(_output(done))
-        return CommandFailed(
+    def _run_build(self, request: BuildRequest, shell: Shell) -> tuple[Completed, str]:
+        """How the build ended, which is done again where it was but disturbed, and the step that failed."""
+        command = self.build_command(request)
+        if shell.dry_run:
+            return shell.run(command), ""
+        for left in reversed(range(_MOST_TRIES)):
+            reader = self.reader(shell.vertex, next(self._builds[shell.vertex]))
+            done = shell.run_steps(command, reader)
+            if done.returncode == 0 or not left or not self.was_disturbed(_output(done)):
+                break
+        return done, reader.failed
+
+    def _build_failure(self, done: Completed, step: str) -> BuildFailed:
+        return BuildFailed(
             f"{self.engine.name} build {ending(done.returncode)}",
             returncode=done.returncode,
-            detail=step or done.tail[-DETAIL_LINES:],
+            step=step,
+            said=done.tail[-DETAIL_LINES:],
+            detail=self.failed_step(_output(done)) or done.tail[-DETAIL_LINES:],
         )
 
     def _built_image(self, iidfile: Path, shell: Shell) -> Image:

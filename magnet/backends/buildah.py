@@ -8,10 +8,11 @@ from typing import Any, ClassVar
 
 from magnet.backends import containers
 from magnet.backends.base import Backend, BuilderKind, Engine, RunPlan, host_user, image_id
-from magnet.backends.containers import failed_build_step, ignore_arguments, split_name
+from magnet.backends.containers import buildah_reader, failed_build_step, ignore_arguments, split_name
 from magnet.backends.options import RUN_OPTIONS
 from magnet.backends.requests import build_arguments
 from magnet.errors import EngineError, MagnetfileError
+from magnet.events import Reader
 from magnet.model import RUN_LABEL, BuildRequest, Command, Image, ImageListing, Mount, Option, Platform, RunRequest
 from magnet.process import Completed, Write, ask
 
@@ -69,6 +70,10 @@ class Buildah(Backend):
         arguments = (*build_arguments(request), *ignore_arguments(request), str(request.context))
         argv = ("buildah", "build", "--layers", "--force-rm", "--pull=false", "--format=docker", *arguments)
         return Command(argv, stop_steps_first=True)
+
+    def reader(self, target: str, number: int) -> Reader:
+        """Of what buildah's library prints."""
+        return buildah_reader(target, number)
 
     def run_plan(self, request: RunRequest, image: Image, container: str) -> RunPlan:
         """`buildah from`, `buildah run` and `buildah rm`."""

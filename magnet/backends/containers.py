@@ -2,6 +2,7 @@
 
 import re
 
+from magnet.events import Reader
 from magnet.model import BuildRequest
 
 # An instruction may itself hold what ends it here, as JSON in a RUN does.
@@ -11,6 +12,13 @@ _STEPS = (
 )
 _DISTURBED = re.compile(r"^Error: checking if cached image exists from a previous build: .* not known$", re.MULTILINE)
 _EXIT = re.compile(r"exit status (\d+)$")
+
+
+def buildah_reader(target: str, number: int) -> Reader:
+    """What understands the output of a build."""
+    from magnet.readers.buildah import BuildahReader  # costs 2 ms, and a build that is found done prints nothing
+
+    return BuildahReader(target, number)
 
 
 def failed_build_step(output: str) -> tuple[str, ...]:

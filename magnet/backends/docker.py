@@ -12,6 +12,7 @@ from magnet.backends import dockerd
 from magnet.backends.base import Answers, Backend, Engine, RunPlan, host_user, image_id, major, understanding
 from magnet.backends.requests import build_arguments, consistency, mount_value, run_arguments
 from magnet.errors import EngineError
+from magnet.events import Reader
 from magnet.model import RUN_LABEL, BuildRequest, Command, Image, ImageListing, Platform, RunRequest
 from magnet.process import Completed, Shell, ask, asking
 
@@ -19,6 +20,10 @@ Builder = Literal["buildkit", "buildx", "legacy"]
 
 BUILDX_SINCE = 23
 """The first major version of docker's client that has no BuildKit of its own and needs the buildx plugin."""
+
+_EVENTS = "events"
+_EVENTS_SINCE = (0, 13)
+"""The first version of buildx that has `--progress=rawjson`."""
 
 _ALL_BUT_PLATFORM = frozenset({"network", "detach", "container-name", "privileged", "read-only"})
 
@@ -61,13 +66,13 @@ class Docker(Backend):
             raise _unreachable(answer)
         server = version["Server"]
         _refuse_podman(server)
-        builder = _builder(program, version["Client"]["Version"])
+        builder, more = _builder(program, version["Client"]["Version"])
         return Engine(
             name=cls.name,
             version=server["Version"],
             rootless=b"name=rootless" in info.stdout,
             builder=builder,
-            features=_ALL_BUT_PLATFORM if builder == "legacy" else _ALL_BUT_PLATFORM | {"platform"},
+            features=_ALL_BUT_PLATFORM | more,
         )
 
     def build_command(self, request: BuildRequest) -> Command:
@@ -76,9 +81,25 @@ class Docker(Backend):
         if self.engine.builder == "legacy":
             return Command(("docker", "build", "--force-rm", *arguments), env=_LEGACY_ENV)
         if self.engine.builder == "buildx":
+            progress = f"--progress={'rawjson' if _EVENTS in self.engine.features else 'plain'}"
             # A builder in a container of its own keeps its result to itself unless told to load it.
-            return Command(("docker", "buildx", "build", "--progress=plain", "--load", *arguments), env=_BUILDKIT_ENV)
+            return Command(("docker", "buildx", "build", progress, "--load", *arguments), env=_BUILDKIT_ENV)
         return Command(("docker", "build", "--progress=plain", *arguments), env=_BUILDKIT_ENV)
+
+    def reader(self, target: str, number: int) -> Reader:
+        """Of the legacy builder's words, or of BuildKit's: its events, where the client prints them, or its lines."""
+        # Each costs 2 ms or more, and a build that is found done prints nothing.
+        if self.engine.builder == "legacy":
+            from magnet.readers.legacy import LegacyReader
+
+            return LegacyReader(target, number)
+        if _EVENTS in self.engine.features:
+            from magnet.readers.rawjson import RawJSONReader
+
+            return RawJSONReader(target, number)
+        from magnet.readers.buildkit import BuildKitReader
+
+        return BuildKitReader(target, number)
 
     def run_plan(self, request: RunRequest, image: Image, container: str) -> RunPlan:
         """`docker run`."""
@@ -221,12 +242,29 @@ def _seconds(created: str) -> int:
     return int(datetime.strptime(created[:25], "%Y-%m-%d %H:%M:%S %z").timestamp())
 
 
-def _builder(program: str, client_version: str) -> Builder:
+def _builder(program: str, client_version: str) -> tuple[Builder, frozenset[str]]:
+    """What builds, and the features that come with it."""
+    buildkit = frozenset({"platform"})
     if os.environ.get("DOCKER_BUILDKIT", "").lower() in ("0", "f", "false"):
-        return "legacy"
+        return "legacy", frozenset()
     if major(client_version) < BUILDX_SINCE:
-        return "buildkit"
-    return "buildx" if ask(Command((program, "buildx", "version"))).returncode == 0 else "legacy"
+        return "buildkit", buildkit
+    buildx = ask(Command((program, "buildx", "version")))
+    if buildx.returncode != 0:
+        return "legacy", frozenset()
+    return "buildx", buildkit | {_EVENTS} if _prints_events(buildx.stdout.decode(errors="replace")) else buildkit
+
+
+def _prints_events(version: str) -> bool:
+    """Whether a version of buildx can print BuildKit's events.
+
+    >>> _prints_events("github.com/docker/buildx v0.13.1 788433953af10f2a698f5c07611dddce2e08c7a0")
+    True
+    >>> _prints_events("github.com/docker/buildx 0.12.0 542e5d8")
+    False
+    """
+    number = re.search(r" v?(\d+)\.(\d+)", version)
+    return number is not None and (int(number[1]), int(number[2])) >= _EVENTS_SINCE
 
 
 def _unreachable(answer: Completed) -> EngineError:

@@ -8,10 +8,11 @@ from typing import Any, ClassVar
 
 from magnet.backends import containers
 from magnet.backends.base import Answers, Backend, BuilderKind, Engine, RunPlan, host_user, image_id
-from magnet.backends.containers import failed_build_step, human_size, ignore_arguments, split_name
+from magnet.backends.containers import buildah_reader, failed_build_step, human_size, ignore_arguments, split_name
 from magnet.backends.docker import image_from_inspection
 from magnet.backends.requests import build_arguments, consistency, mount_value, run_arguments
 from magnet.errors import EngineError
+from magnet.events import Reader
 from magnet.model import RUN_LABEL, BuildRequest, Command, Image, ImageListing, RunRequest
 from magnet.process import Completed, Shell, ask, asking
 from magnet.values import replace
@@ -54,6 +55,10 @@ class Podman(Backend):
         """`podman build`, in docker's image format: the other one drops HEALTHCHECK, ONBUILD and SHELL."""
         arguments = (*build_arguments(request), *ignore_arguments(request), str(request.context))
         return Command(("podman", "build", "--format=docker", *arguments), stop_steps_first=True)
+
+    def reader(self, target: str, number: int) -> Reader:
+        """Of what buildah's library prints."""
+        return buildah_reader(target, number)
 
     def run_plan(self, request: RunRequest, image: Image, container: str) -> RunPlan:
         """`podman run`."""
