@@ -16,13 +16,14 @@ import re
 from magnet.events import VertexWarning
 from magnet.readers.steps import EXPORT, LineReader, split_from, step_name, text
 
-_LINE = re.compile(
-    rb"(?:\[(?P<place>\d{1,9})/(?P<places>\d{1,9})\] )?"
-    rb"(?:STEP (?P<number>\d{1,9})/(?P<total>\d{1,9}): (?P<instruction>[^\n]*)|(?P<commit>COMMIT)(?: [^\n]*)?)\n"
-    rb"|--> (?:(?P<cached>Using cache [0-9a-f]{64})|(?P<id>[0-9a-f]{11,12}))\n"
-    rb"|\[Warning\] (?P<warning>one or more build args were not consumed: [^\n]*)\n"
-)
-_WORDS = (b"STEP ", b"COMMIT", b"--> ", b"[Warning] ")
+# Each begins with a word that is quick to look for.
+_STEP = re.compile(rb"STEP (?P<number>\d{1,9})/(?P<total>\d{1,9}): (?P<instruction>[^\n]*)\n")
+_COMMIT = re.compile(rb"COMMIT(?: [^\n]*)?\n")
+_ID = re.compile(rb"--> (?:(?P<cached>Using cache [0-9a-f]{64})|[0-9a-f]{11,12})\n")
+_WARNING = re.compile(rb"\[Warning\] (?P<short>one or more build args were not consumed: [^\n]*)\n")
+_LINES = {b"STEP ": _STEP, b"COMMIT": _COMMIT, b"--> ": _ID, b"[Warning] ": _WARNING}
+_PLACE = re.compile(rb"\[(\d{1,9})/(\d{1,9})\] \Z")
+_LONGEST_PLACE = len("[123456789/123456789] ")
 _ERROR = b"Error: "
 _EXIT = re.compile(r"exit status (\d+)$")
 
@@ -47,7 +48,7 @@ class BuildahReader(LineReader):
 
     def __init__(self, target: str, number: int) -> None:
         super().__init__(target, number)
-        self._places: int | None = None
+        self._count: int | None = None
         self._stages: dict[int, _Stage] = {}
         self._instructions: dict[str, str] = {}
         self._open: list[str] = []
@@ -64,13 +65,15 @@ class BuildahReader(LineReader):
             self._note_reason(data)
             return
         at = 0
-        # To look for the words is ten times as fast as for the lines, which most output has none of.
-        if any(words in data for words in _WORDS):
-            for line in _LINE.finditer(data):
-                if self._is_fit(line, data[at : line.start()]):
-                    self._log(stream, data[at : line.start()], now)
-                    self._follow(line, now)
-                    at = line.end()
+        for line in _likely(data):
+            if line.start() < at:  # it is a part of what comes before
+                continue
+            place = _PLACE.search(data, max(at, line.start() - _LONGEST_PLACE), line.start())
+            begin = place.start() if place and line.re in (_STEP, _COMMIT) else line.start()
+            if self._is_fit(line, place, data[at:begin]):
+                self._log(stream, data[at:begin], now)
+                self._follow(line, place, now)
+                at = line.end()
         self._log(stream, data[at:], now)
 
     @property
@@ -95,28 +98,24 @@ class BuildahReader(LineReader):
 
     # Whether a line is the engine's own.
 
-    def _is_fit(self, line: re.Match[bytes], before: bytes) -> bool:
-        if line["cached"]:
-            return not before and self._current != "" and self._current not in self._printed
-        if line["id"]:
-            return self._current != ""
-        if line["warning"]:
-            return self._export != "" and not before
-        places = int(line["places"] or 0)
-        if self._places not in (None, places):
+    def _is_fit(self, line: re.Match[bytes], place: re.Match[bytes] | None, before: bytes) -> bool:
+        if line.re is _ID:
+            is_first = not before and self._current not in self._printed
+            return self._current != "" and (is_first or not line["cached"])
+        if line.re is _WARNING:
+            return self._export != "" and before[-1:] in (b"", b"\n")
+        number, count = _numbers(place)
+        if number > count or self._count not in (None, count):
             return False
-        return self._is_last(int(line["place"] or 0), places) if line["commit"] else self._is_next(line)
+        stage = self._stages.get(number)
+        if line.re is _COMMIT:
+            return number == count and stage is not None and stage.is_at_end
+        return self._is_next(line, stage)
 
-    def _is_last(self, place: int, places: int) -> bool:
-        return place == places and place in self._stages and self._stages[place].is_at_end
-
-    def _is_next(self, line: re.Match[bytes]) -> bool:
+    def _is_next(self, line: re.Match[bytes], stage: _Stage | None) -> bool:
         number, total = int(line["number"]), int(line["total"])
-        stage = self._stages.get(int(line["place"] or 0))
-        if number > total or int(line["place"] or 0) > int(line["places"] or 0):
-            return False
         # Where ids are told, one stands between the output of a RUN and the next step.
-        is_possible = self._is_between or not self._tells_ids
+        is_possible = number <= total and (self._is_between or not self._tells_ids)
         if stage is None:
             return is_possible and number == 1 and line["instruction"].upper().startswith(b"FROM ")
         # A step is told once: if it is told again, what was taken for it was output.
@@ -130,34 +129,38 @@ class BuildahReader(LineReader):
 
     # What follows from it.
 
-    def _follow(self, line: re.Match[bytes], now: int) -> None:
-        if line["cached"]:
-            self._cached.add(self._current)
-        elif line["id"]:
-            self._tells_ids = True
-            self._ended[self._current] = now
-        elif line["warning"]:
-            self.steps.warn(VertexWarning(self.steps.target, text(line["warning"])))
-        elif line["commit"]:
+    def _follow(self, line: re.Match[bytes], place: re.Match[bytes] | None, now: int) -> None:
+        if line.re is _STEP:
+            self._begin_step(line, *_numbers(place), now)
+        elif line.re is _COMMIT:
             self._complete(self._open, now)
             self._export = self._begin(EXPORT, EXPORT, now)
+        elif line.re is _WARNING:
+            self.steps.warn(VertexWarning(self.steps.target, text(line["short"])))
+        elif line["cached"]:
+            self._cached.add(self._current)
         else:
-            self._begin_step(line, now)
+            self._tells_ids = True
+            self._ended[self._current] = now
 
-    def _begin_step(self, line: re.Match[bytes], now: int) -> None:
-        self._places = int(line["places"] or 0)
-        place, number, instruction = int(line["place"] or 0), int(line["number"]), text(line["instruction"])
+    def _begin_step(self, line: re.Match[bytes], place: int, count: int, now: int) -> None:
+        self._count = count
+        number, instruction = int(line["number"]), text(line["instruction"])
         stage = self._stages.get(place)
         if stage is None:
             name = split_from(instruction)[1] or f"stage-{place - 1}"
-            stage = self._stages[place] = _Stage(name if place else "", int(line["total"]))
-        at_end = {other.step for other in self._stages.values() if other.is_at_end}
-        ended = [step for step in self._open if step in self._ended or step in at_end or step == stage.step]
+            stage = self._stages[place] = _Stage(name if count else "", int(line["total"]))
         stage.is_sure = self._is_between
-        self._complete([step for step in ended if number != stage.number or step != stage.step], now)
+        self._complete([step for step in self._open if self._is_over(step, stage, number)], now)
         stage.number = number
         stage.step = self._begin(f"{place} {number}", step_name(stage.name, number, stage.total, instruction), now)
         self._instructions[stage.step] = instruction
+
+    def _is_over(self, step: str, stage: _Stage, number: int) -> bool:
+        """Whether a step has ended when this one of that stage begins."""
+        if step == stage.step:
+            return number != stage.number
+        return step in self._ended or any(step == one.step and one.is_at_end for one in self._stages.values())
 
     def _begin(self, key: str, name: str, now: int) -> str:
         digest = self.steps.begin(key, name, now)
@@ -185,6 +188,17 @@ class BuildahReader(LineReader):
             if self._reason.startswith(blame):
                 return step, _plain(self._reason.removeprefix(blame))
         return self._current or next(reversed(self._open), None), _plain(self._reason)
+
+
+def _likely(data: bytes) -> list[re.Match[bytes]]:
+    """What may be lines of the engine's, in order."""
+    found = [line for word, pattern in _LINES.items() if word in data for line in pattern.finditer(data)]
+    return sorted(found, key=re.Match.start)
+
+
+def _numbers(place: re.Match[bytes] | None) -> tuple[int, int]:
+    """A stage's number, and how many there are; 0 where that is not told."""
+    return (int(place[1]), int(place[2])) if place else (0, 0)
 
 
 def _plain(reason: str) -> str:

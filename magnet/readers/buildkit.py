@@ -11,7 +11,7 @@ Lines of a step that was left for another (`#5 ...`) follow its name once more. 
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from magnet.events import VertexStatus, VertexWarning
 from magnet.readers.steps import CANCELED, LineReader, Steps, size, text
@@ -68,22 +68,19 @@ class BuildKitReader(LineReader):
         return end
 
     def _log(self, digest: str, stream: int, data: bytes, offset: bytes, now: int) -> None:
+        """Take in lines of output that begin with the same number and time."""
         prefix = data[: data.index(offset) + len(offset) + 1]
         data = data[len(prefix) :].replace(b"\n" + prefix, b"\n")
-        # 20.10 ends no line that a step has left open: `#5 0.200 no newline#5 DONE 0.2s`.
-        number = prefix[: prefix.index(b" ") + 1]
-        last = data.rfind(b"\n", 0, -1) + 1
-        glued = data.rfind(number, last)
-        if glued >= 0 and (outcome := _DONE.fullmatch(text(data[glued + len(number) :].rstrip(b"\r\n")))):
-            data, ended = data[:glued], outcome[0]
-        else:
-            ended = ""
-            self._cut = "" if data.endswith(b"\n") else digest
-        started = self.steps.vertexes[digest].started or now
-        self.steps.log(digest, stream, data, started + round(float(offset) * _SECOND))
+        time = (self.steps.vertexes[digest].started or now) + round(float(offset) * _SECOND)
         warn_of_clipping(self.steps, digest, data)
-        if ended:
-            self._understood(digest, ended, now)
+        at = 0
+        # 20.10 ends no line that a step has left open: `#5 0.200 no newline#5 DONE 0.2s`.
+        for glued in _glued(prefix[: prefix.index(b" ") + 1], data):
+            self.steps.log(digest, stream, data[at : glued.start()], time)
+            self._understood(digest, text(glued[1]), now)
+            at = glued.end()
+        self.steps.log(digest, stream, data[at:], time)
+        self._cut = "" if data.endswith(b"\n") else digest
 
     def _line(self, stream: int, line: bytes, now: int) -> None:
         match = None if self._ending.is_here else _LINE.fullmatch(line)
@@ -217,6 +214,13 @@ def warn_of_clipping(steps: Steps, digest: str, data: bytes) -> None:
             "BUILDKIT_STEP_LOG_MAX_SPEED=-1 in the environment of its daemon, or of the builder, lift the limit"
         )
         steps.warn(VertexWarning(digest, short))
+
+
+def _glued(number: bytes, data: bytes) -> Iterator[re.Match[bytes]]:
+    """Where a line of output ends in what is said of its step."""
+    if number + b"DONE " not in data:
+        return iter(())
+    return re.finditer(rb"(?<=[^\n])" + number + rb"(DONE \d{1,9}\.\ds)(?:\n|\Z)", data)
 
 
 def _repeats(line: str, errors: Iterable[str]) -> bool:

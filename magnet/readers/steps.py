@@ -32,6 +32,7 @@ class Steps:
         self._statuses: list[VertexStatus] = []
         self._logs: list[VertexLog] = []
         self._warnings: list[VertexWarning] = []
+        self._warned: set[VertexWarning] = set()
 
     def digest(self, key: str) -> str:
         """The digest of a step, by what the engine calls it."""
@@ -73,8 +74,10 @@ class Steps:
         self._statuses.append(status)
 
     def warn(self, warning: VertexWarning) -> None:
-        """Tell what a user should know."""
-        self._warnings.append(warning)
+        """Tell what a user should know, once."""
+        if warning not in self._warned:
+            self._warned.add(warning)
+            self._warnings.append(warning)
 
     @property
     def open(self) -> list[str]:
