@@ -64,6 +64,7 @@ class LogFiles:
         self._restored: dict[str, bytes] = {}
         self._keepers: dict[str, Keep] = {}
         self._paths: dict[str, str] = {}
+        self._printed: set[str] = set()
         self._cached = 0
         self._failed = 0
 
@@ -76,9 +77,8 @@ class LogFiles:
         self._keepers[vertex] = keep
 
     def path(self, vertex: str) -> Path | None:
-        """The log of a vertex, if it has begun."""
-        path = self._paths.get(vertex)
-        return Path(path) if path else None
+        """The log of a vertex that has ended, if it printed anything."""
+        return Path(self._paths[vertex]) if vertex in self._printed else None
 
     @property
     def counts(self) -> Counts:
@@ -152,6 +152,7 @@ class LogFiles:
             file.write(self._restored.pop(vertex.digest, b""))
             begin = len(_header(vertex))
             if file.tell() > begin:
+                self._printed.add(vertex.digest)
                 file.seek(-1, os.SEEK_END)
                 if file.read(1) != b"\n":
                     file.write(b"\n")

@@ -1,5 +1,6 @@
 """The table of backends, and the choice of one."""
 
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,12 @@ def choose(name: str | None) -> "Backend":
         detail=reasons,
         hint="install one: `apt-get install podman`, `dnf install podman`, or https://docs.docker.com/engine/install",
     )
+
+
+def remove_containers(name: str, run_id: str) -> None:
+    """Remove the containers of a run that was killed, where the backend's engine still answers."""
+    with suppress(EngineError):
+        choose(name).remove_containers(run_id)
 
 
 def check_name(name: str) -> None:

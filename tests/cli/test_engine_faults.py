@@ -95,16 +95,18 @@ def test_an_unusable_engine_is_an_error_that_says_what_to_do(
             "exit 0",
             IMAGE,
             "docker build ended with exit code 0, but there is no image\n"
+            "log: _build/logs/STAMP/build\n"
             "hint: it may have been stopped from outside; run it again\n",
         ),
         (
             WRITES_AN_ID,
             "echo 'Error: No such image' >&2; exit 1",
             "docker build ended with exit code 0, but there is no image\n"
+            "log: _build/logs/STAMP/build\n"
             "hint: it may have been stopped from outside; run it again\n",
         ),
-        (f"{WRITES_AN_ID}; exit 1", IMAGE, "docker build failed with exit code 1\n  built\n"),
-        ("kill -9 $$", IMAGE, "docker build was ended by SIGKILL\n  built\n"),
+        (f"{WRITES_AN_ID}; exit 1", IMAGE, "docker build failed with exit code 1\n  built\nlog: _build/logs/STAMP/build\n"),
+        ("kill -9 $$", IMAGE, "docker build was ended by SIGKILL\n  built\nlog: _build/logs/STAMP/build\n"),
     ],
     ids=["no id", "no image of that id", "an id and a failure", "killed"],
 )
@@ -128,6 +130,7 @@ def test_an_engine_that_fails_is_not_the_containers_failure(project: Program) ->
     assert error(project, "run", "app", "true", code=3) == (
         "error: target `run`: docker 20.10.24 could not run the container\n"
         "  docker: Error response from daemon: no space left.\n"
+        "log: _build/logs/STAMP/run\n"
     )
 
 

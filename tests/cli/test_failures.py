@@ -68,8 +68,8 @@ def project(magnet: Program) -> Program:
             "  magnetfile.py:7: in broken\n    look_up({})\n"
             '  magnetfile.py:11: in look_up\n    return names["missing"]\n',
         ),
-        (["failing"], 1, "error: target `failing`: `sh` failed with exit code 3\n  one\n  two\n"),
-        (["wants"], 1, "error: target `failing`: `sh` failed with exit code 3\n  one\n  two\n"),
+        (["failing"], 1, "error: target `failing`: `sh` failed with exit code 3\n  one\n  two\nlog: _build/logs/STAMP/failing\n"),
+        (["wants"], 1, "error: target `failing`: `sh` failed with exit code 3\n  one\n  two\nlog: _build/logs/STAMP/failing\n"),
         (["refuses"], 1, "error: target `refuses`: no coffee\n  the pot is empty\nhint: make some\n"),
         (
             ["one"],
@@ -82,7 +82,7 @@ def project(magnet: Program) -> Program:
             ["--jobs=1", "-k", "refuses", "failing"],
             1,
             "error: target `refuses`: no coffee\n  the pot is empty\nhint: make some\n"
-            "error: target `failing`: `sh` failed with exit code 3\n  one\n  two\n",
+            "error: target `failing`: `sh` failed with exit code 3\n  one\n  two\nlog: _build/logs/STAMP/failing\n",
         ),
     ],
     ids=["exception", "program", "needed", "own error", "cycle", "first of two", "both of two"],
@@ -98,13 +98,14 @@ def test_the_reason_of_a_failure_is_the_last_thing_said(
 def test_a_failed_targets_output_stands_before_the_reason(project: Program) -> None:
     assert project("wants").err == (
         f"{HEADER}"
-        "#1 wants\n"
-        "#2 failing\n"
-        "#2 N.N Exec:  sh -c 'echo one; echo two >&2; exit 3'\n"
-        "#2 N.N one\n"
-        "#2 N.N two\n"
-        "#2 ERROR: `sh` failed with exit code 3\n"
-        "#1 CANCELED\n"
+        "#1 failing\n"
+        "#1 N.N Exec:  sh -c 'echo one; echo two >&2; exit 3'\n"
+        "#1 N.N one\n"
+        "#1 N.N two\n"
+        "#1 ERROR: `sh` failed with exit code 3\n"
+        "\n"
+        "#2 wants\n"
+        "#2 CANCELED\n"
         "[+] Building N.Ns (2/2) FINISHED\n"
         " => CANCELED wants                                                          N.Ns\n"
         " => ERROR failing                                                           N.Ns\n"
@@ -117,6 +118,7 @@ def test_a_failed_targets_output_stands_before_the_reason(project: Program) -> N
         "error: target `failing`: `sh` failed with exit code 3\n"
         "  one\n"
         "  two\n"
+        "log: _build/logs/STAMP/failing\n"
     )
 
 

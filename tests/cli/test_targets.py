@@ -157,7 +157,7 @@ def test_the_help_of_a_target_shows_its_parameters(project: Program) -> None:
 
 def test_a_log_is_left_of_every_target(project: Program) -> None:
     assert project("bye").code == 0
-    logs = sorted(path.name for path in (project.root / "_build/logs/latest/").iterdir())
+    logs = sorted(path.name for path in (project.root / "_build/logs/latest/").glob("[!.]*"))
     assert logs == ["hello", "say-goodbye"]
     assert project.log("say-goodbye") == (
         "Name: say-goodbye\n"

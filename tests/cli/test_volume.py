@@ -58,7 +58,7 @@ def body(path: Path) -> Iterator[bytes]:
 
 
 def logged(project: Program, number: int) -> str:
-    path = project.root / f"_build/logs/latest/one({number})"
+    path = project.root / f"_build/logs/latest/one(number={number})"
     return hashlib.blake2b(b"".join(body(path))).hexdigest()
 
 
