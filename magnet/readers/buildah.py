@@ -70,8 +70,9 @@ class BuildahReader(LineReader):
                 continue
             place = _PLACE.search(data, max(at, line.start() - _LONGEST_PLACE), line.start())
             begin = place.start() if place and line.re in (_STEP, _COMMIT) else line.start()
-            if self._is_fit(line, place, data[at:begin]):
-                self._log(stream, data[at:begin], now)
+            self._log(stream, data[at:begin], now)
+            at = begin
+            if self._is_fit(line, place, is_whole=data[begin - 1 : begin] in (b"", b"\n")):
                 self._follow(line, place, now)
                 at = line.end()
         self._log(stream, data[at:], now)
@@ -98,12 +99,11 @@ class BuildahReader(LineReader):
 
     # Whether a line is the engine's own.
 
-    def _is_fit(self, line: re.Match[bytes], place: re.Match[bytes] | None, before: bytes) -> bool:
+    def _is_fit(self, line: re.Match[bytes], place: re.Match[bytes] | None, *, is_whole: bool) -> bool:
         if line.re is _ID:
-            is_first = not before and self._current not in self._printed
-            return self._current != "" and (is_first or not line["cached"])
+            return self._current != "" and not (line["cached"] and self._current in self._printed)
         if line.re is _WARNING:
-            return self._export != "" and before[-1:] in (b"", b"\n")
+            return self._export != "" and is_whole
         number, count = _numbers(place)
         if number > count or self._count not in (None, count):
             return False

@@ -53,7 +53,8 @@ class LegacyReader(LineReader):
         self._begun = self._begun or now
         if stream != 1:  # the client's own words: a step's stderr is among its stdout
             self.steps.log(self._current or self.steps.target, stream, data, now)
-            self._reason = text(data.strip().rpartition(b"\n")[2]) or self._reason
+            if self._current:
+                self._reason = text(data.strip().rpartition(b"\n")[2]) or self._reason
             return
         at = 0
         # To look for the words is ten times as fast as for the lines, which most output has none of.

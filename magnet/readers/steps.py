@@ -30,7 +30,7 @@ class Steps:
         self._seed = f"{target}\0{number}\0"
         self._changed: list[Vertex] = []
         self._statuses: list[VertexStatus] = []
-        self._logs: list[VertexLog] = []
+        self._logs: list[tuple[tuple[str, int, int], list[bytes]]] = []
         self._warnings: list[VertexWarning] = []
         self._warned: set[VertexWarning] = set()
 
@@ -62,12 +62,18 @@ class Steps:
         """Tell that a step has ended; `started` is when it began, where that was found out later."""
         known = self.vertexes[digest]
         begun = known.started if started is None else started
-        self.put(replace(known, started=begun, completed=now, cached=cached, error=error, canceled=canceled))
+        # The clock of a daemon elsewhere may be ahead of ours.
+        ended = max(now, begun or now)
+        self.put(replace(known, started=begun, completed=ended, cached=cached, error=error, canceled=canceled))
 
     def log(self, vertex: str, stream: int, data: bytes, now: int) -> None:
         """Tell what a step, or the target, has printed."""
-        if data:
-            self._logs.append(VertexLog(vertex, stream, data, now))
+        if not data:
+            return
+        if self._logs and self._logs[-1][0] == (vertex, stream, now):
+            self._logs[-1][1].append(data)
+        else:
+            self._logs.append(((vertex, stream, now), [data]))
 
     def report(self, status: VertexStatus) -> None:
         """Tell how far a part of a step is."""
@@ -106,8 +112,9 @@ class Steps:
 
     def news(self, *transcript: VertexLog) -> SolveStatus:
         """What is new since the last call."""
+        logs = (VertexLog(vertex, stream, b"".join(parts), now) for (vertex, stream, now), parts in self._logs)
         status = SolveStatus(
-            tuple(self._changed), tuple(self._statuses), tuple(self._logs), tuple(self._warnings), transcript
+            tuple(self._changed), tuple(self._statuses), tuple(logs), tuple(self._warnings), transcript
         )
         self._changed, self._statuses, self._logs, self._warnings = [], [], [], []
         return status
