@@ -65,8 +65,7 @@ def begin(build_directory: Path, now: int, words: Sequence[str], *, version: str
     link.symlink_to(directory.name)
     link.replace(logs / LATEST)
     for old in find(logs)[keep:]:
-        if old != directory:
-            _remove(old)
+        _remove(old)
     return Run(directory, record)
 
 

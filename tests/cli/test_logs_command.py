@@ -278,13 +278,17 @@ def running(magnet: Program, *words: str) -> Iterator["subprocess.Popen[bytes]"]
 def follow(magnet: Program, *words: str, until: bytes) -> tuple["subprocess.Popen[bytes]", bytes]:
     """`magnet logs --follow` that has printed so much."""
     process = magnet.start("logs", "--follow", *words)
+    return process, read_until(process, until)
+
+
+def read_until(process: "subprocess.Popen[bytes]", until: bytes) -> bytes:
     assert process.stdout
     shown = b""
     while until not in shown:
         piece = os.read(process.stdout.fileno(), 1 << 16)
         assert piece, shown
         shown += piece
-    return process, shown
+    return shown
 
 
 def test_what_comes_is_followed_to_the_end_of_the_run(magnet: Program) -> None:
@@ -346,10 +350,10 @@ def test_a_line_is_shown_whole_where_several_logs_are_followed(magnet: Program) 
     build = magnet.root / "_build"
     build.mkdir()
     run = runs.begin(build, START, ["build"])
-    for name in "ab":
-        (run.directory / name).write_text(text(name, "begin"))
-    process, shown = follow(magnet, until=b"==> b <==\nName: b\n")
-    time.sleep(0.3)
+    (run.directory / "a").write_text(text("a", "begin"))
+    process, shown = follow(magnet, until=b"-----\n")
+    (run.directory / "b").write_text(text("b", "begin"))
+    shown += read_until(process, text("b", "").encode())
     with open(run.directory / "a", "a") as file:
         file.write(" end\n")
     run.end("succeeded", 0, START, Counts())

@@ -205,11 +205,13 @@ def test_what_is_no_run_is_left_alone(tmp_path: Path) -> None:
     (logs / "20200101000002").symlink_to(ended(tmp_path / "other"))
     with_more = ended(tmp_path, -1)
     (with_more / "more").mkdir()
+    for name in "abcdefgh":
+        (with_more / name).touch()
     before = kept(tmp_path)
     ended(tmp_path, 0, keep=1)
     assert kept(tmp_path) == sorted([*before, "20200723042630"])
     assert len(list((tmp_path / "other/logs/latest").iterdir())) == 1
-    assert (with_more / RECORD).exists()
+    assert sorted(os.listdir(with_more)) == [RECORD, *"abcdefgh", "more"]
 
 
 def test_many_runs_at_once_remove_what_is_too_much(tmp_path: Path) -> None:
@@ -229,7 +231,7 @@ def test_what_was_half_removed_is_removed_by_the_next_run(tmp_path: Path, monkey
     for name in ("a", "b"):
         (first / name).write_text("x")
     unlink = os.unlink
-    monkeypatch.setattr(os, "unlink", lambda path: unlink(path) if str(path).endswith("a") else os.listdir("/nosuch"))
+    monkeypatch.setattr(os, "unlink", lambda path: os.listdir("/nosuch") if str(path).endswith("b") else unlink(path))
     ended(tmp_path, 1, keep=1)
     monkeypatch.undo()
     assert RECORD in os.listdir(first)
