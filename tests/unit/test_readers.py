@@ -170,6 +170,42 @@ def test_other_steps_begin_when_their_line_comes_and_end_with_the_next() -> None
     }
 
 
+def test_stages_whose_steps_take_turns_end_one_by_one() -> None:
+    by = BuildahReader(TARGET, 1)
+    ends = {
+        step.vertex.name: step.vertex.completed
+        for step in outline.folded(outline.read(load("podman-5.4", "stages"), by)).children
+    }
+    order = sorted(ends, key=lambda name: ends[name] or 0)
+    assert [name[: name.index("]") + 1] for name in order if "final" in name or "stage-1" in name] == [
+        "[final 1/5]", "[final 2/5]", "[stage-1 1/3]", "[stage-1 2/3]", "[stage-1 3/3]", "[final 3/5]", "[final 4/5]",
+        "[final 5/5]",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("told", [b"--> 0123456789a\n", b""], ids=["with ids", "without"])
+def test_the_last_step_of_a_stage_ends_when_its_id_is_told_or_the_next_stage_begins(told: bytes) -> None:
+    lines = [b"[1/2] STEP 1/1: FROM x\n", told, b"[2/2] STEP 1/2: FROM y\n", b"[2/2] STEP 2/2: RUN z\n"]
+    vertexes = [
+        one for status in read(BuildahReader(TARGET, 1), *lines) for one in status.vertexes if "stage-0" in one.name
+    ]
+    assert [one.completed for one in vertexes] == [None, NOW + (1 if told else 2) * SECOND]
+
+
+def test_a_run_that_prints_what_looks_like_an_id_goes_on() -> None:
+    events = read(
+        BuildahReader(TARGET, 1),
+        b"STEP 1/2: FROM x\n",
+        b"STEP 2/2: RUN y\n",
+        b"--> 0123456789a\n",
+        b"more\n",
+        b"COMMIT z\n",
+    )
+    last = {one.name: one.completed for status in events for one in status.vertexes}
+    assert last["[2/2] RUN y"] == NOW + 4 * SECOND
+    assert shown(events)["[2/2] RUN y"] == "more"
+
+
 def rawjson(**fields: object) -> bytes:
     return json.dumps(fields).encode() + b"\n"
 
