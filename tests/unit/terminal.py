@@ -137,12 +137,11 @@ def _stripped(lines: list[str]) -> list[str]:
     return lines
 
 
-class Terminal(io.TextIOBase):
+class Terminal(io.StringIO):
     """What a program writes to: a pseudoterminal for its size, and an emulator for what is to be seen."""
 
-    encoding = "utf-8"
-
     def __init__(self, columns: int = 40, lines: int = 10, kind: Kind = "wrap") -> None:
+        super().__init__()
         self.leader, self._follower = os.openpty()
         self.screen = Emulator(columns, lines, kind)
         self.said = ""
