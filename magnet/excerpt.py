@@ -10,7 +10,7 @@ from pathlib import Path
 
 from magnet.values import frozen
 
-_STEP = re.compile(r"\[(?:\S+/\S+ )?(?:(?P<stage>[^\]\s]+) )?\d+/\d+\] (?P<text>.+)", re.DOTALL)
+_STEP = re.compile(r"\[(?:\S+/\S+ )?(?:(?P<stage>[^\]\s]+) )? *\d+/\d+\] (?P<text>.+)", re.DOTALL)
 _UNNAMED = re.compile(r"stage-(\d+)")
 _RULE = "-" * 20
 

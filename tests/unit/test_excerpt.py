@@ -47,6 +47,8 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("[stage-1 2/4] COPY --from=builder /src /src", (12, 12)),
         ("[stage-1 4/4] RUN <<EOF (echo a)", (14, 16)),
         ("[3/3] RUN true", (9, 9)),
+        ("[builder  4/10] RUN true", (9, 9)),
+        ("[ 3/10] RUN true", (9, 9)),
     ],
 )
 def test_a_step_is_found_by_its_name(file: Path, step: str, lines: tuple[int, int]) -> None:
