@@ -1,12 +1,14 @@
-"""The place of a board on a terminal: below all that was printed, drawn anew as a whole, gone without remains.
+"""The place of a board on a terminal: below all that is printed, drawn anew as a whole, gone without remains.
 
 The control functions are those of ECMA-48 and of DEC's terminals, which every emulator has.
 """
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TextIO
+
+from magnet.progress.streams import divert
 
 USUAL_SIZE = (80, 24)
 """Columns and lines where there is no terminal to measure."""
@@ -14,6 +16,9 @@ USUAL_SIZE = (80, 24)
 _HIDE, _SHOW = "\x1b[?25l", "\x1b[?25h"
 _NO_WRAP, _WRAP = "\x1b[?7l", "\x1b[?7h"
 _ERASE_LINE, _ERASE_BELOW = "\x1b[K", "\x1b[J"
+
+_WAITING = 1 << 16
+"""Characters that may wait to be printed above a frame."""
 
 _PATIENCE = 1.0
 """Seconds that `abandon` waits for a frame that is being written."""
@@ -33,6 +38,8 @@ class Screen:
         self._is_gone = False
         self._size: tuple[int, int] | None = None
         self._is_midline = False
+        self._above = ""
+        self._undivert: Callable[[], None] | None = None
 
     def size(self) -> tuple[int, int]:
         """Columns and lines: those of COLUMNS and LINES, unless the terminal has fewer."""
@@ -43,38 +50,40 @@ class Screen:
         return _least("COLUMNS", columns) or USUAL_SIZE[0], _least("LINES", lines) or USUAL_SIZE[1]
 
     def draw(self, rows: Sequence[str], size: tuple[int, int]) -> None:
-        """Draw a frame in place of the last one, for a terminal of that size."""
+        """Draw a frame in place of the last one, for a terminal of that size, below what was printed meanwhile."""
         with self._lock:
+            if self._is_gone:
+                return
             begin = "" if self._size else f"{self._fresh_line()}{_HIDE}"
+            above, self._above = _whole_lines(self._above)
             # What is left of a frame whose rows were wrapped or cut could stand between those of this one.
-            clean = "" if self._size == size else _ERASE_BELOW
+            clean = "" if self._size == size and not above else _ERASE_BELOW
             *upper, last = rows
             body = "".join(f"{_ERASE_LINE}{row}\r\n" for row in upper)
             back = f"\x1b[{len(upper)}A" if upper else ""
             self._size = size
             # Should a character be wider than it was taken for, its row is cut, and not wrapped.
-            self._write(f"{begin}\r{clean}{_NO_WRAP}{body}{_ERASE_BELOW}{last}\r{back}{_WRAP}")
-
-    def clear(self) -> None:
-        """Take the frame off the terminal, and let the cursor be seen."""
-        with self._lock:
-            self._clear()
+            self._write(f"{begin}\r{clean}{above}{_NO_WRAP}{body}{_ERASE_BELOW}{last}\r{back}{_WRAP}")
+            if self._undivert is None:
+                self._undivert = divert(self._out, self._put)
 
     def leave(self) -> None:
-        """Clear, and leave the terminal to somebody who may not end what he writes with the end of a line."""
+        """Take the frame off, and leave the terminal to who may not end what he prints with the end of a line."""
         with self._lock:
             self._clear()
             self._is_midline = True
 
     def end(self) -> None:
-        """Clear; what is printed from now on begins on a line of its own."""
+        """Take the frame off; what is printed from now on begins on a line of its own."""
         with self._lock:
             self._clear()
             if begin := self._fresh_line():
                 self._write(begin)
 
     def abandon(self) -> None:
-        """Clear at once, and draw no more; from any thread, and any number of times."""
+        """Take the frame off at once, and draw no more; from any thread, and any number of times."""
+        if self._undivert:
+            self._undivert()
         if self._lock.acquire(timeout=_PATIENCE):
             try:
                 self._clear()
@@ -89,9 +98,25 @@ class Screen:
         return self._is_gone
 
     def _clear(self) -> None:
+        if self._undivert:
+            self._undivert()
+            self._undivert = None
         if self._size:
             self._size = None
-            self._write(f"\r{_ERASE_BELOW}{_SHOW}")
+            self._write(f"\r{_ERASE_BELOW}{self._above}{_SHOW}")
+            self._is_midline = bool(self._above) and not self._above.endswith("\n")
+            self._above = ""
+
+    def _put(self, text: str) -> bool:
+        """Print a text above the frame, with the next one, or at once if it is much; False if there is no frame."""
+        with self._lock:
+            if self._size is None or self._is_gone:
+                return False
+            self._above += text
+            if len(self._above) > _WAITING:
+                above, self._above = _whole_lines(self._above)
+                self._write(f"\r{_ERASE_BELOW}{above}")
+            return True
 
     def _fresh_line(self) -> str:
         """What puts the cursor at the beginning of a line, the next one if there is something in this."""
@@ -109,6 +134,12 @@ class Screen:
             self._out.flush()
         except (OSError, ValueError):  # ValueError: it is closed
             self._is_gone = True
+
+
+def _whole_lines(text: str) -> tuple[str, str]:
+    """The lines of a text that have an end, and the rest."""
+    whole, newline, rest = text.rpartition("\n")
+    return whole + newline, rest
 
 
 def _least(variable: str, actual: int) -> int:

@@ -1,10 +1,12 @@
 """The board on a terminal: what is to be seen, whatever happens to the terminal."""
 
+import io
 import re
+import sys
 import textwrap
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -210,6 +212,68 @@ def test_after_a_vertex_had_the_terminal_the_summary_has_lines_of_its_own(termin
         tty.done()
     lines = textwrap.wrap(output, 40) or output.splitlines()
     assert terminal.screen.visible == [*lines, *summary(folded(*EVENTS), at(3), 40)]
+
+
+@contextmanager
+def on(terminal: Terminal) -> Iterator[Terminal]:
+    """The terminal, which is this program's own."""
+    with redirect_stdout(terminal), redirect_stderr(terminal):
+        yield terminal
+
+
+def test_what_the_program_prints_itself_goes_above_the_board(terminal: Terminal) -> None:
+    terminal.resize(40, 20)
+    with on(terminal), running(terminal, *EVENTS[:7]) as tty:
+        print("one")
+        print("two\nthr", file=sys.stderr, end="")
+        assert terminal.screen.visible == BOARD
+        tty.refresh()
+        assert terminal.screen.visible == ["one", "two", *BOARD]
+        print("ee", flush=True)
+        sys.stdout.writelines(["fo", "ur"])
+        tty.refresh()
+        assert terminal.screen.visible == ["one", "two", "three", *BOARD]
+        show(tty, *EVENTS[7:])
+        tty.done()
+        print("after")
+        assert sys.stdout is sys.stderr is terminal
+    assert terminal.screen.visible == ["one", "two", "three", "four", *END, "after"]
+
+
+def test_a_vertex_that_has_the_terminal_prints_on_it_itself(terminal: Terminal) -> None:
+    with on(terminal), running(terminal, *EVENTS[:7]) as tty:
+        print("above", end="")
+        tty.suspend("1")
+        assert (sys.stdout, terminal.screen.visible) == (terminal, ["above"])
+
+
+def test_much_that_is_printed_at_once_is_not_kept(terminal: Terminal) -> None:
+    with on(terminal), running(terminal, *EVENTS[:7]) as tty:
+        before = len(terminal.said)
+        for number in range(10_000):
+            print(f"line {number}")
+        assert 10_000 - terminal.said[before:].count("\n") < 7_000
+        tty.refresh()
+    assert terminal.screen.written == [*(f"line {number}" for number in range(10_000)), *BOARD]
+
+
+def test_a_stream_that_somebody_still_has_after_the_board_prints_as_before(terminal: Terminal) -> None:
+    with on(terminal), running(terminal, *EVENTS[:7]) as tty:
+        kept = sys.stdout
+        with redirect_stdout(io.StringIO()) as redirected:
+            print("redirected")
+            tty.abandon()
+            print("still")
+        print("late", file=kept)
+        assert (kept.isatty(), kept.fileno()) == (True, terminal.fileno())
+    assert (redirected.getvalue(), terminal.screen.visible) == ("redirected\nstill\n", ["late"])
+
+
+def test_what_is_printed_elsewhere_than_on_the_terminal_stays_where_it_is(terminal: Terminal) -> None:
+    with Terminal() as other, redirect_stdout(other), running(terminal, *EVENTS[:7]) as tty:
+        print("other")
+        tty.refresh()
+        assert (other.screen.visible, terminal.screen.visible) == (["other"], BOARD)
 
 
 def test_an_abandoned_board_is_gone_and_shows_the_cursor(terminal: Terminal) -> None:
