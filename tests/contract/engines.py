@@ -70,8 +70,8 @@ class Result:
 
     @property
     def error(self) -> str:
-        """The error that magnet reported, from its first line to the last."""
-        return self.err[self.err.rfind("\nerror: ") + 1 :]
+        """The error that magnet reported, from its first line to the last, without the path of the log."""
+        return re.sub(r"^log: _build/logs/\S+\n", "", self.err[self.err.rfind("\nerror: ") + 1 :], flags=re.MULTILINE)
 
 
 @dataclass(frozen=True)

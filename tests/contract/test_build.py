@@ -284,6 +284,9 @@ def test_a_failing_step_is_named_with_its_exit_code(magnet: Magnet, base: str, c
     magnet.write({"Dockerfile": f"FROM {base}\nRUN echo said; exit {code}\n"})
     result = magnet("build", ".")
     assert result.code == 1
+    assert "Dockerfile:2\n" in result.err
+    assert f"\n   2 | >>> RUN echo said; exit {code}\n" in result.err
+    assert re.search(r"^log: _build/logs/\d{14}(-\d+)?/build$", result.err, re.MULTILINE)
     assert re.sub(r"exit code \d+\n", "exit code N\n", result.error, count=1) == (
         f"error: target `build`: {magnet.column.backend} build failed with exit code N\n"
         f"  RUN echo said; exit {code}: exit code {code}\n"
