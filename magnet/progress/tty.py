@@ -24,6 +24,7 @@ class Tty:
         self._trace = Trace()
         self._screen = Screen(out)
         self._is_coloured = not os.environ.get("NO_COLOR")  # see https://no-color.org
+        self._is_due = False
         self._suspended: set[str] = set()
         self._seen: set[str] = set()
 
@@ -34,13 +35,16 @@ class Tty:
     def refresh(self) -> None:
         """Draw the board in place of the last one."""
         now = self._clock()
-        begun = min((node.vertex.started or 0 for node in self._trace.targets), default=now)
-        if self._suspended or now - begun < FIRST_BOARD:
+        self._is_due = self._is_due or now - self._begun(now) >= FIRST_BOARD
+        if self._suspended or not self._is_due:
             return
         width, height = self._screen.size()
         # A line is left free, so that what was printed last can still be seen.
         rows = board(self._trace, now, width, max(height - 1, 1))
         self._screen.draw([painted(row) if self._is_coloured else row.text for row in rows], (width, height))
+
+    def _begun(self, now: int) -> int:
+        return min((node.vertex.started or 0 for node in self._trace.targets), default=now)
 
     def suspend(self, vertex: str) -> None:
         """Take the board off the terminal."""
