@@ -16,7 +16,7 @@ from magnet.context import Entry, Walked, in_order
 from magnet.database import Database
 from magnet.digest import FORMAT
 from magnet.meter import Measure, unmeasured
-from magnet.snapshot import Snapshot, entries_of, files_of, is_unchanged, merged, take
+from magnet.snapshot import Snapshot, entries_of, files_of, is_unchanged, merged, size_of, take
 from magnet.values import frozen
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ class Tree:
 
     @cached_property
     def size(self) -> int:
-        """The bytes of all files, where that is known of them."""
-        return sum(max(facts[0], 0) for _, (facts, _) in files_of(self._snapshot))
+        """The bytes of all files."""
+        return sum(size_of(source, facts) for source, (facts, _) in files_of(self._snapshot))
 
     @cached_property
     def contents(self) -> Mapping[bytes, str]:

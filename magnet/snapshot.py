@@ -195,13 +195,23 @@ def _contents(
             if seen == then != _UNTRUSTED:
                 contents[entry.source] = content
             else:
-                unknown[entry.source] = max(seen[0], 0)
+                unknown[entry.source] = size_of(entry.source, seen)
     if not unknown:
         return contents
     size = sum(unknown.values())
     hashed = _hash_by_two if len(unknown) >= _MANY and size >= _MUCH * len(unknown) else _hash
     with measure("hashing the context", size) as advance:
         return contents | dict(zip(unknown, hashed(list(unknown), advance), strict=True))
+
+
+def size_of(source: bytes, facts: Facts) -> int:
+    """The bytes of a file: as it was seen, or, where that proves nothing, as it is."""
+    if facts != _UNTRUSTED:
+        return facts[0]
+    try:
+        return os.stat(source).st_size
+    except OSError:
+        return 0
 
 
 def _hash(sources: Sequence[bytes], advance: Advance) -> list[bytes]:

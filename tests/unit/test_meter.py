@@ -77,7 +77,7 @@ def test_work_that_fails_is_not_left_open() -> None:
 
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
-    """A directory with small files, for two threads, and a large one, all of them old enough to be trusted."""
+    """A directory with small files, for two threads, and a large one."""
     top = tmp_path / "files"
     top.mkdir()
     for number in range(520):
@@ -89,10 +89,10 @@ def files(tmp_path: Path) -> Path:
 SIZE = 520 * 9000 + 5_000_000
 
 
-def test_reading_and_staging_a_context_advance_to_its_whole_size(files: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("later", [0, 10**13], ids=["just written", "trusted"])
+def test_reading_and_staging_a_context_advance_to_its_whole_size(files: Path, tmp_path: Path, later: int) -> None:
     watched, staged = Watched(seconds=1), Watched(seconds=1)
-    # By a later clock, nothing is so young that its size could not be trusted.
-    with FileIndex(tmp_path / "index", clock=lambda: time.time_ns() + 10**13) as index:
+    with FileIndex(tmp_path / "index", clock=lambda: time.time_ns() + later) as index:
         tree = index.tree("all", lambda: selected(files, [], [], tmp_path / "_build"), watched.meter)
     with staged.meter("staging", tree.size) as advance:
         stage(tree.entries, tmp_path / "staged", advance)
