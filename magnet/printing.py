@@ -119,11 +119,12 @@ class Printer:
 
 
 class _Lane:
-    """A vertex as far as it is printed; its number is 0 before that."""
+    """A vertex as far as it is printed; its number is 0 before that. `told` is how it was when its outcome was."""
 
     def __init__(self, vertex: Vertex) -> None:
         self.vertex = vertex
         self.number = 0
+        self.told: Vertex | None = None
         self._shown: dict[str, VertexStatus] = {}
 
     def wants(self, status: VertexStatus) -> bool:
@@ -135,7 +136,8 @@ class _Lane:
         return True
 
     def end(self) -> None:
-        """Forget what is not needed when the vertex has ended."""
+        """Take note that the outcome is told, and forget what is not needed then."""
+        self.told = self.vertex
         self._shown.clear()
 
 
@@ -149,16 +151,15 @@ class _Page:
 
     def print(self, status: SolveStatus) -> None:
         """Print what is new in the events."""
-        ended = {}
+        lanes = {}
         for vertex in status.vertexes:
             lane = self._lanes.get(vertex.digest)
             if lane is None:
                 lane = self._lanes[vertex.digest] = _Lane(vertex)
             lane.vertex = vertex
+            lanes[vertex.digest] = lane
             if vertex.started is not None:
                 self._announce(lane)
-            if vertex.completed is not None:
-                ended[vertex.digest] = lane
         for one in status.statuses:
             if (lane := self._lanes.get(one.vertex)) and lane.wants(one):
                 self._line(lane, _progress(one))
@@ -168,9 +169,11 @@ class _Page:
         for log in status.logs:
             if lane := self._lanes.get(log.vertex):
                 self._log(lane, log)
-        for lane in ended.values():
-            self._line(lane, _outcome(lane.vertex))
-            self._end(lane)
+        for lane in lanes.values():
+            # An engine may say twice that a step has ended.
+            if lane.vertex.completed is not None and lane.vertex != lane.told:
+                self._line(lane, _outcome(lane.vertex))
+                self._end(lane)
 
     def leave(self) -> None:
         """Let others write."""
@@ -240,6 +243,8 @@ class _Blocks(_Page):
     def _end(self, lane: _Lane) -> None:
         super()._end(lane)
         self._open = None
+        if lane.vertex.digest == self._framed:
+            self._end_frame()
 
     def _break_off(self) -> None:
         """Leave the block that is open, if one is."""
@@ -259,7 +264,7 @@ class _Blocks(_Page):
 
 def plain_text(data: bytes) -> str:
     """Output as a terminal may show it: decoded, without control sequences; each line stays one."""
-    return _without_controls(data).decode(errors="replace")
+    return _decoded(data, "replace")
 
 
 def plain_lines(data: bytes) -> list[str]:
@@ -271,11 +276,11 @@ def plain(text: str) -> str:
     """The text as a terminal may show it."""
     if text.isprintable():
         return text
-    return _without_controls(text.encode(errors="surrogateescape")).decode(errors="surrogateescape")
+    return _decoded(text.encode(errors="surrogateescape"), "surrogateescape")
 
 
-def _without_controls(data: bytes) -> bytes:
-    """The data without control sequences; of a line that was overwritten after a carriage return, its last state."""
+def _decoded(data: bytes, errors: str) -> str:
+    """The text without control sequences; of a line that was overwritten after a carriage return, its last state."""
     # To delete them all and to see whether it is shorter is much quicker than to look for one.
     cleared = data.translate(None, _CONTROLS)
     if len(cleared) < len(data):
@@ -283,7 +288,9 @@ def _without_controls(data: bytes) -> bytes:
         if b"\r" in data:
             data = b"\n".join([line.rstrip(b"\r").rpartition(b"\r")[2] for line in data.split(b"\n")])
         cleared = (_sequence().sub(b"", data) if b"\x1b" in data else data).translate(None, _CONTROLS)
-    return _long_sequence().sub(b"", cleared) if b"\xc2" in cleared else cleared
+    text = cleared.decode(errors=errors)
+    # Taken out of the text, not of the bytes: of these, what stood around one might become one.
+    return _long_sequence().sub("", text) if b"\xc2" in cleared else text
 
 
 _CONTROLS = bytes({*range(32), 127} - {*b"\t\n"})
@@ -296,9 +303,9 @@ def _sequence() -> re.Pattern[bytes]:
 
 
 @cache
-def _long_sequence() -> re.Pattern[bytes]:
-    """The same in characters of their own, as UTF-8 has them."""
-    return re.compile(rb"\xc2(?:\x9b[0-?]*[ -/]*[@-~]|[\x80-\x9f])")
+def _long_sequence() -> re.Pattern[str]:
+    """The same that begins with a character of its own."""
+    return re.compile("\x9b[0-?]*[ -/]*[@-~]|[\x80-\x9f]")
 
 
 def size(count: int) -> str:
@@ -336,7 +343,7 @@ def _time(nanoseconds: int) -> str:
 
 def _is_news(status: VertexStatus, last: VertexStatus) -> bool:
     if status.completed is not None:
-        return last.completed is None
+        return last.completed is None or status.started != last.started
     if status.total and (status.current - last.current) / status.total >= STATUS_PROGRESS:
         return True
     return status.timestamp - last.timestamp >= STATUS_DELAY

@@ -4,6 +4,7 @@ import os
 from collections.abc import Container
 from typing import TextIO
 
+from magnet.printing import plain
 from magnet.progress.board import summary
 from magnet.progress.trace import TAIL_LINES, Node, Trace
 
@@ -30,7 +31,7 @@ def failure(node: Node) -> list[str]:
     """The last lines of a target that failed, those of the step that failed first, as BuildKit frames them."""
     step = next((child for child in node.children if child.vertex.error and not child.vertex.canceled), None)
     last = [step.vertex.name, *_last_lines(step)] if step else _last_lines(node)
-    return ["------", f" > {node.vertex.name}:", *last, "------"] if last else []
+    return [*map(plain, ["------", f" > {node.vertex.name}:", *last, "------"])] if last else []
 
 
 def warnings(trace: Trace, node: Node) -> list[str]:
@@ -42,7 +43,7 @@ def warnings(trace: Trace, node: Node) -> list[str]:
         step = "" if node.vertex.name == target else f"{node.vertex.name}: "
         found += [f"warning: target `{target}`: {step}{place}{one.short}", *(f"  {line}" for line in one.detail)]
         found += [f"hint: see {one.url}"] if one.url else []
-    return found
+    return [*map(plain, found)]
 
 
 def _last_lines(node: Node) -> list[str]:
