@@ -204,7 +204,7 @@ class _Execution:
         """Print the answer that was asked for, or what failed."""
         plan = self._plan
         if plan.told and ending != "abandoned":
-            plan.told.print(sys.stderr)
+            self._tell(plan.told)
         if plan.question is not None and not self._run.failures:
             plan.question.print(sys.stdout, as_json=plan.settings.as_json)
         for failure in self._run.failures:
@@ -213,6 +213,17 @@ class _Execution:
             report(failure.error, sys.stderr, where, log=log, hide=self._redactor.text, service=self._service)
         if ending != "done":
             report(interrupts.ERRORS[ending], sys.stderr)
+
+    def _tell(self, told: "Told") -> None:
+        """Print the report on the run, in which a service finds no command of its own."""
+        if self._service is None:
+            told.print(sys.stderr)
+            return
+        from io import StringIO  # a terminal has no service
+
+        text = StringIO()
+        told.print(text)
+        sys.stderr.write(self._service.shielded(text.getvalue()))
 
     def _exit_code(self, ending: interrupts.Ending) -> int:
         """That of the first failure, or that of a lone target's container."""

@@ -27,7 +27,10 @@ def report(
 
     A service that runs builds gets an annotation as well, and finds no command of its own in the rest.
     """
-    text = hide("".join(f"{line}\n" for line in lines(error, where, log)))
+    from magnet.printing import plain  # only where something failed
+
+    # What a program printed may be in it.
+    text = plain(hide("".join(f"{line}\n" for line in lines(error, where, log))))
     if service:
         text = service.shielded(text) + _annotation(error, where, hide, service)
     out.write(text)

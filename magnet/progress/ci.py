@@ -87,12 +87,12 @@ class GitHub:
     ) -> str:
         named = {"file": self._relative(file) if file else "", "line": line, "endLine": end_line, "title": title}
         properties = ",".join(f"{name}={_property(str(value))}" for name, value in named.items() if value)
-        return f"::{command}{' ' if properties else ''}{properties}::{_data(message)}\n"
+        return f"::{command}{' ' if properties else ''}{properties}::{_data(plain(message))}\n"
 
     def _relative(self, file: str) -> str:
         path = os.path.abspath(file)
         below = os.path.relpath(path, self._workspace) if self._workspace else os.path.relpath(path)
-        return path if below.startswith("..") else below
+        return path if below == ".." or below.startswith("../") else below
 
 
 class GitLab:
@@ -108,7 +108,8 @@ class GitLab:
         is_failed = target.error and not target.canceled
         options = "" if is_failed else "[collapsed=true]"
         start = target.started or self._clock()
-        return f"{_CLEAR}section_start:{start // 10**9}:{self._section}{options}\r{_CLEAR}{plain(target.name)}\n"
+        name = plain(target.name).replace("\n", " ")
+        return f"{_CLEAR}section_start:{start // 10**9}:{self._section}{options}\r{_CLEAR}{name}\n"
 
     def after(self, target: Vertex) -> str:
         """The end of the section."""
@@ -143,15 +144,21 @@ class GitLab:
 
 _CLEAR = "\x1b[0K"
 
-_AT_LINE_START = re.compile(r"^[^\S\n]*::", re.MULTILINE)
+_AT_LINE_START = re.compile(r"\n[^\w\n]*?:[^\w\n]*?:")
+_ANYWHERE = re.compile(r"#[^\x20-\x7e]*#[^\x20-\x7e]*\[")
 
 
 def _may_be_command(text: str) -> bool:
     """Whether the runner of GitHub might find a command in the text.
 
-    A line that begins with `::` may be one, after white space too; and so may be what an older form has anywhere in it.
+    A line that begins with `::` may be one, after white space too, and a carriage return ends a line; and so may be
+    what an older form, `##[`, has anywhere in it. The runner compares as a language does, where characters of no width
+    count for nothing: they may stand anywhere in these.
     """
-    return "##[" in text or ("::" in text and _AT_LINE_START.search(text) is not None)
+    if text.isascii() and "::" not in text:
+        return "##[" in text
+    lines = "\n" + text.replace("\r", "\n")
+    return _AT_LINE_START.search(lines) is not None or _ANYWHERE.search(text) is not None
 
 
 def _data(text: str) -> str:
