@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, BinaryIO
 
+from magnet.errors import UsageError
 from magnet.events import Clock
 from magnet.progress.display import Display
 from magnet.settings import Settings
@@ -46,6 +47,9 @@ def detect_service(settings: Settings, environ: Mapping[str, str], clock: Clock)
 
 def _own_stdout() -> BinaryIO:
     """What stdout is; whatever else is printed there from now on, by anyone, goes to stderr."""
+    if sys.stdout is None:
+        # Descriptor 1 was closed at the start, and may be any file by now.
+        raise UsageError("--progress=rawjson writes to stdout, which is closed", hint="send it to a file or a program")
     sys.stdout.flush()
     own = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
