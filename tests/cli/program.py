@@ -50,6 +50,11 @@ class Program:
         path.chmod(0o755)
 
     @property
+    def argv(self) -> list[str]:
+        """The words that start magnet."""
+        return [sys.executable, "-m", "magnet"]
+
+    @property
     def env(self) -> dict[str, str]:
         return {
             "PATH": str(self.tools),
@@ -79,7 +84,7 @@ class Program:
 
         with output.open("wb") if output else nullcontext(subprocess.PIPE) as file:
             return subprocess.Popen(
-                [sys.executable, "-m", "magnet", *words],
+                [*self.argv, *words],
                 cwd=self.root / cwd,
                 env={**self.env, **(env or {})},
                 stdin=subprocess.DEVNULL,
