@@ -113,8 +113,8 @@ def _estimates(status: VertexStatus, amount: str, taken: int) -> Sequence[str]:
 
 
 def _bar(status: VertexStatus, width: int) -> str:
-    done = min(status.current * width // status.total, width)
-    return f"[{('=' * done + '>')[:width]:<{width}}]"
+    done = "=" * (status.current * width // status.total)
+    return f"[{f'{done}>'[:width]:<{width}}]"
 
 
 def _indent(depth: int) -> str:
@@ -152,11 +152,9 @@ def _cut(text: str, width: int) -> str:
 
 
 def _fitted(text: str, width: int) -> str:
-    """The text in just so many columns of a terminal."""
+    """The text in just so many columns of a terminal, at least one."""
     if text.isascii():
-        return text.ljust(width) if len(text) <= width else f"{text[: max(width - 1, 0)]}…"[: max(width, 0)]
+        return text.ljust(width) if len(text) <= width else f"{text[: width - 1]}…"
     from rich.cells import cell_len, set_cell_size  # see above
 
-    if cell_len(text) <= width:
-        return set_cell_size(text, width)
-    return f"{set_cell_size(text, width - 1)}…" if width > 0 else ""
+    return set_cell_size(text, width) if cell_len(text) <= width else f"{set_cell_size(text, width - 1)}…"

@@ -36,7 +36,7 @@ class Screen:
         self._out = out
         self._lock = threading.Lock()
         self._is_gone = False
-        self._size: tuple[int, int] | None = None
+        self._is_up = False
         self._is_midline = False
         self._above = ""
         self._undivert: Callable[[], None] | None = None
@@ -49,21 +49,20 @@ class Screen:
             columns, lines = 0, 0
         return _least("COLUMNS", columns) or USUAL_SIZE[0], _least("LINES", lines) or USUAL_SIZE[1]
 
-    def draw(self, rows: Sequence[str], size: tuple[int, int]) -> None:
-        """Draw a frame in place of the last one, for a terminal of that size, below what was printed meanwhile."""
+    def draw(self, rows: Sequence[str]) -> None:
+        """Draw a frame in place of the last one, below what was printed meanwhile."""
         with self._lock:
             if self._is_gone:
                 return
-            begin = "" if self._size else f"{self._fresh_line()}{_HIDE}"
+            begin = "" if self._is_up else f"{self._fresh_line()}{_HIDE}"
             above, self._above = _whole_lines(self._above)
-            # What is left of a frame whose rows were wrapped or cut could stand between those of this one.
-            clean = "" if self._size == size and not above else _ERASE_BELOW
+            room = f"{_ERASE_BELOW}{above}" if above else ""
             *upper, last = rows
             body = "".join(f"{_ERASE_LINE}{row}\r\n" for row in upper)
             back = f"\x1b[{len(upper)}A" if upper else ""
-            self._size = size
             # Should a character be wider than it was taken for, its row is cut, and not wrapped.
-            self._write(f"{begin}\r{clean}{above}{_NO_WRAP}{body}{_ERASE_BELOW}{last}\r{back}{_WRAP}")
+            self._write(f"{begin}\r{room}{_NO_WRAP}{body}{_ERASE_BELOW}{last}\r{back}{_WRAP}")
+            self._is_up = True
             if self._undivert is None:
                 self._undivert = divert(self._out, self._put)
 
@@ -101,8 +100,8 @@ class Screen:
         if self._undivert:
             self._undivert()
             self._undivert = None
-        if self._size:
-            self._size = None
+        if self._is_up:
+            self._is_up = False
             self._write(f"\r{_ERASE_BELOW}{self._above}{_SHOW}")
             self._is_midline = bool(self._above) and not self._above.endswith("\n")
             self._above = ""
@@ -110,7 +109,7 @@ class Screen:
     def _put(self, text: str) -> bool:
         """Print a text above the frame, with the next one, or at once if it is much; False if there is no frame."""
         with self._lock:
-            if self._size is None or self._is_gone:
+            if not self._is_up or self._is_gone:
                 return False
             self._above += text
             if len(self._above) > _WAITING:

@@ -41,7 +41,7 @@ class Tty:
         width, height = self._screen.size()
         # A line is left free, so that what was printed last can still be seen.
         rows = board(self._trace, now, width, max(height - 1, 1))
-        self._screen.draw([painted(row) if self._is_coloured else row.text for row in rows], (width, height))
+        self._screen.draw([painted(row) if self._is_coloured else row.text for row in rows])
 
     def _begun(self, now: int) -> int:
         return min((node.vertex.started or 0 for node in self._trace.targets), default=now)

@@ -257,6 +257,22 @@ def test_a_bar_is_full_when_all_is_there(current: int) -> None:
     assert status_row(status, 0, at(10), 37).text == f" => name [======] {size(current)} / 2.0kB 10.0s"
 
 
+def test_of_many_targets_that_have_ended_the_last_are_left() -> None:
+    ends = [end(f"{number}", f"target {number}", 0, number) for number in range(50)]
+    rows = texts(folded(begin("x", "runs"), *reversed(ends)), 60, 30, 4)
+    assert rows == [
+        "[+] Building 60.0s (50/51)",
+        " => runs                 60.0s",
+        " => target 49            49.0s",
+        " => target 48            48.0s",
+    ]
+
+
+def test_a_character_is_shown_as_every_terminal_shows_it_without_joiners_and_selectors() -> None:
+    trace = folded(begin("1", "\u2764\ufe0f \U0001f468\u200d\U0001f469"))
+    assert texts(trace, 1, 20)[1] == " => \u2764 \U0001f468\U0001f469      1.0s"
+
+
 def test_a_name_of_many_lines_or_with_control_characters_is_one_row() -> None:
     trace = folded(begin("1", "a\nb\t\x1b[31mc\x1b[0m\x07 \udcff"), log("1", b"\tone\x1b[2J\n\xe2\x80\x8dtwo\n"))
     assert texts(trace, 1, 30) == [

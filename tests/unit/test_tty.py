@@ -278,7 +278,7 @@ def test_what_is_printed_elsewhere_than_on_the_terminal_stays_where_it_is(termin
 
 def test_an_abandoned_board_is_gone_and_shows_the_cursor(terminal: Terminal) -> None:
     terminal.write("above\n")
-    with running(terminal, *EVENTS[:7]) as tty:
+    with on(terminal), running(terminal, *EVENTS[:7]) as tty:
         tty.abandon()
         tty.abandon()
         assert (terminal.screen.visible, terminal.shows_cursor) == (["above"], True)
@@ -287,7 +287,7 @@ def test_an_abandoned_board_is_gone_and_shows_the_cursor(terminal: Terminal) -> 
         tty.suspend("1")
         tty.resume("1")
         tty.done()
-    assert terminal.said == said
+        assert (terminal.said, sys.stdout) == (said, terminal)
 
 
 def test_a_board_is_abandoned_from_another_thread_while_the_terminal_does_not_take_a_frame() -> None:
@@ -313,15 +313,15 @@ def test_a_board_is_abandoned_from_another_thread_while_the_terminal_does_not_ta
         assert terminal.writes == 1
 
 
-@pytest.mark.parametrize("first", [0, 1])
-def test_a_terminal_that_goes_away_is_no_failure(first: int) -> None:
+@pytest.mark.parametrize(("first", "now"), [(0, 3), (1, 3), (0, 0.1)], ids=["first frame", "later", "no board"])
+def test_a_terminal_that_goes_away_is_no_failure(first: int, now: float) -> None:
     class Gone(Terminal):
         def write(self, text: str) -> int:
             if self.writes >= first:
                 raise OSError(5, "Input/output error")
             return super().write(text)
 
-    with Gone() as terminal, running(terminal, *EVENTS[:7]) as tty:
+    with Gone() as terminal, running(terminal, *EVENTS[:7], now=now) as tty:
         tty.suspend("1")
         tty.resume("1")
         tty.refresh()
