@@ -112,13 +112,24 @@ def test_quiet_says_nothing_of_a_success_and_of_what_was_seen() -> None:
     assert out.getvalue() == ""
 
 
-@pytest.mark.parametrize("text", ["::error::x\n", "a\n  ::debug::x\n", "some ##[command]x\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "::error::x\n",
+        "a\n  ::debug::x\n",
+        "a\r::debug::x\n",
+        "a\n\xa0\u200b::debug::x\n",
+        "a\n:\u200d:debug::x\n",
+        "some ##[command]x\n",
+        "some #\u200d#[command]x\n",
+    ],
+)
 def test_a_text_that_may_be_a_command_to_github_is_shielded(text: str) -> None:
     first, body, last = re.fullmatch(r"(.+\n)((?s:.*))(::[0-9a-f]{32}::\n)", GitHub("").shielded(text)).groups()  # type: ignore[union-attr]
     assert (first, body) == (f"::stop-commands::{last[2:-3]}\n", text)
 
 
-@pytest.mark.parametrize("text", ["a::b\n", "#1 0.1 ::error::x\n", ""])
+@pytest.mark.parametrize("text", ["a::b\n", "é::b\n", "#1 0.1 ::error::x\n", "# # [x]\n", ""])
 def test_any_other_text_is_not(text: str) -> None:
     assert GitHub("").shielded(text) == text
 
@@ -144,6 +155,27 @@ def test_warnings_are_annotated_after_the_summary() -> None:
     assert "::warning" not in shown(GitLab(lambda: 0), *events)
 
 
+def test_a_fold_ends_with_its_target() -> None:
+    out = io.StringIO()
+    display = Plain(out, lambda: at(9), ci=GitHub(""))
+    for status in (EVENTS[0], EVENTS[2], EVENTS[4]):
+        display.update(status)
+    assert out.getvalue().endswith("#1 ERROR: no\n::endgroup::\n")
+
+
+@pytest.mark.parametrize(
+    ("service", "line"),
+    [
+        (GitHub(""), "::group::a%0A::error::x\n"),
+        (GitLab(lambda: 0), f"\x1b[0Ksection_start:{START // 10**9}:magnet-1[collapsed=true]\r\x1b[0Ka ::error::x\n"),
+    ],
+    ids=["github", "gitlab"],
+)
+def test_a_name_is_no_command(service: Service, line: str) -> None:
+    name = "a\x1b[0K\n::error::x"
+    assert shown(service, begin("a", name), log("a", b"1\n"), end("a", name, 0, 1)).startswith(line)
+
+
 def reported(error: MagnetError, service: Service | None) -> str:
     out = io.StringIO()
     failures.report(error, out, "target `app`: ", hide=lambda text: text.replace("s3cret", "***"), service=service)
@@ -161,6 +193,16 @@ def test_a_failure_is_an_annotation_at_its_line() -> None:
         "failed with ***%0A::add-mask::x%0Ahint: try\n"
     )
     assert reported(error, GitLab(lambda: 0)) == plain
+
+
+@pytest.mark.parametrize("service", [None, GitHub(""), GitLab(lambda: 0)], ids=["none", "github", "gitlab"])
+def test_an_error_cannot_play_with_a_terminal_or_a_service(service: Service | None) -> None:
+    error = MagnetError("no\x1b[2J", detail=["a\x1b[0Ksection_end:1:magnet-1\r\x1b[0Kb", "50%\r::error::x"])
+    said = "error: target `app`: no\nb\n::error::x\n"
+    text = re.sub(r"[0-9a-f]{32}", "TOKEN", reported(error, service))
+    if isinstance(service, GitHub):
+        said = f"::stop-commands::TOKEN\n{said}::TOKEN::\n::error title=target `app`::no%0Ab%0A::error::x\n"
+    assert text == said
 
 
 def test_a_failure_without_a_place_is_an_annotation_all_the_same() -> None:

@@ -1,6 +1,7 @@
 """Events as plain lines: what stands where, and whose turn it is."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from magnet import turns
 from magnet.events import Range, SolveStatus, Vertex, VertexLog, VertexStatus, VertexWarning
-from magnet.printing import Printer
+from magnet.printing import Printer, plain, plain_text
 from tests.unit.script import START, at, begin, end, log
 
 MB = 1_000_000
@@ -186,6 +187,78 @@ def test_no_name_error_or_output_can_break_a_line_or_play_with_a_terminal(interl
     )
     text = printed(*events, interleave=interleave)
     assert text == "#1 a\n#1 b\n#1 0.000 over\n#1 ERROR: no\n#1 luck\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b"\xc2\xc2\x80\x9b31m", "\ufffd\ufffd31m"),
+        (b"\xc2\x00\x9b31mred", "red"),
+        (b"\x1b\x1b[0m[31mred", "[31mred"),
+        ("\x9b\x9b31mred".encode(), "red"),
+    ],
+)
+def test_taking_out_control_sequences_makes_no_new_ones(data: bytes, text: str) -> None:
+    assert plain_text(data) == text
+
+
+@given(
+    st.lists(
+        st.sampled_from([b"\xc2", b"\x80", b"\x9b", b"\x1b", b"[", b"]", b"3", b"m", b"\r", b"\n", b"\0", b"\x07"])
+    )
+)
+def test_nothing_that_is_printed_holds_a_control_character(pieces: list[bytes]) -> None:
+    data = b"".join(pieces)
+    for text in (plain_text(data), plain(data.decode(errors="surrogateescape"))):
+        assert [one for one in text if unicodedata.category(one) == "Cc" and one != "\n"] == []
+
+
+@pytest.mark.parametrize("interleave", [False, True])
+def test_an_outcome_that_is_told_twice_is_printed_once(interleave: bool) -> None:
+    events = (begin("t", "t"), end("t", "t", 0, 1), end("t", "t", 0, 1))
+    assert printed(*events, interleave=interleave) == "#1 t\n#1 DONE 1.0s\n"
+
+
+def test_what_goes_on_after_its_end_is_taken_up_again() -> None:
+    events = (begin("t", "t"), end("t", "t", 0, 1), begin("t", "t"), log("t", b"more\n", 2), end("t", "t", 0, 3))
+    assert printed(*events) == "#1 t\n#1 DONE 1.0s\n\n#1 t\n#1 2.000 more\n#1 DONE 3.0s\n"
+
+
+def test_what_ends_and_begins_again_at_once_has_not_ended() -> None:
+    both = SolveStatus(vertexes=(*end("t", "t", 0, 1).vertexes, *begin("t", "t").vertexes))
+    assert printed(both, log("t", b"1\n")) == "#1 t\n#1 0.000 1\n"
+
+
+def test_a_status_that_begins_anew_ends_anew() -> None:
+    first, second = (VertexStatus("get", "t", "", 5, 5, at(time), at(time - 1), at(time)) for time in (1, 3))
+    events = (begin("t", "t"), *(SolveStatus(statuses=(one,)) for one in (first, second, second)))
+    assert printed(*events) == "#1 t\n#1 get 5B / 5B 1.0s done\n#1 get 5B / 5B 1.0s done\n"
+
+
+@pytest.mark.parametrize("interleave", [False, True])
+def test_a_vertex_that_never_begins_is_named_when_there_is_something_to_say_of_it(interleave: bool) -> None:
+    unbegun = SolveStatus(vertexes=(Vertex("t", "t"), Vertex("u", "u")))
+    assert printed(unbegun, far(1, 4, 1), log("t", b"1\n", 2), interleave=interleave) == (
+        "#1 t\n#1 hashing 1B / 4B 1.0s\n#1 0.000 1\n"
+    )
+    canceled = SolveStatus(vertexes=(Vertex("t", "t", completed=at(1), error="e", canceled=True),))
+    assert printed(unbegun, canceled, interleave=interleave) == "#1 t\n#1 CANCELED\n"
+
+
+@pytest.mark.parametrize("interleave", [False, True])
+def test_lines_that_wait_in_a_pause_are_printed_after_it(interleave: bool) -> None:
+    out: list[str] = []
+    printer = Printer(out.append, interleave=interleave)
+    printer.update(begin("t", "t"))
+    printer.update(log("t", b"0\n"))
+    printer.pause()
+    printer.update(log("t", b"1\n", 1))
+    printer.pause()
+    printer.update(log("t", b"2\n", 2))
+    before = "".join(out)
+    assert before == "#1 t\n#1 0.000 0\n"
+    printer.resume()
+    assert "".join(out) == f"{before}#1 1.000 1\n#1 2.000 2\n"
 
 
 # Any events
