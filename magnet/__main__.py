@@ -41,8 +41,8 @@ def leave(code: int) -> "NoReturn":
         sys.exit(code)
     atexit._run_exitfuncs()
     try:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in filter(None, (sys.stdout, sys.stderr)):  # one that was closed at the start is none
+            stream.flush()
     except (OSError, ValueError):  # whoever read it has gone, the disk is full, or a magnetfile has closed it
         code = code or 1
     os._exit(code)

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import subprocess
 from typing import Any
 
@@ -51,7 +52,28 @@ def loud(t):
 @target
 def fails(t):
     t.exec("sh", "-c", "echo ::error::x; exit 3")
+
+
+@target
+def says(t, word: str):
+    t.exec("sleep", "0.1")
+
+
+@target
+def endless(t):
+    for _ in range(5000):
+        t.print("x" * 1000)
 """
+
+BLOCK = """\
+#1 fails
+#1 N.N Exec:  sh -c 'echo ::error::x; exit 3'
+#1 N.N ::error::x
+#1 ERROR: `sh` failed with exit code 3
+"""
+SUMMARY = f"[+] Building N.Ns (1/1) FINISHED\n => ERROR fails{'N.Ns':>65}\n"
+FAILURE = "------\n > fails:\nExec:  sh -c 'echo ::error::x; exit 3'\n::error::x\n------\n"
+ERROR = "error: target `fails`: `sh` failed with exit code 3\n  ::error::x\nlog: _build/logs/STAMP/fails\n"
 
 
 @pytest.fixture
@@ -101,9 +123,7 @@ def test_rawjson_leaves_errors_to_stderr(project: Program) -> None:
     result = project("--progress=rawjson", "fails")
     assert result.code == 1
     assert events(result.out)[-1]["vertexes"][0]["error"] == "`sh` failed with exit code 3"
-    assert result.err == (
-        f"{HEADER}error: target `fails`: `sh` failed with exit code 3\n  ::error::x\nlog: _build/logs/STAMP/fails\n"
-    )
+    assert result.err == f"{HEADER}{ERROR}"
 
 
 def test_whoever_reads_rawjson_may_go(project: Program) -> None:
@@ -119,27 +139,75 @@ def test_whoever_reads_rawjson_may_go(project: Program) -> None:
     assert "two\n" in project.log("loud"), "the log is complete all the same"
 
 
-def test_quiet_says_what_failed_and_nothing_else(project: Program) -> None:
-    assert (project("--progress=quiet", "both").err, project("--progress=quiet", "both").out) == ("", "")
-    result = project("--progress=quiet", "fails")
-    assert (result.code, result.out) == (1, "")
-    assert result.err == (
-        "------\n > fails:\nExec:  sh -c 'echo ::error::x; exit 3'\n::error::x\n------\n"
-        "error: target `fails`: `sh` failed with exit code 3\n  ::error::x\nlog: _build/logs/STAMP/fails\n"
+def test_rawjson_is_refused_where_stdout_is_closed(project: Program) -> None:
+    process = subprocess.Popen(
+        ["/bin/sh", "-c", 'exec "$@" >&-', "sh", *project.argv, "--progress=rawjson", "fails"],
+        cwd=project.root, env=project.env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, project.settled(err)) == (
+        2,
+        f"{HEADER}error: --progress=rawjson writes to stdout, which is closed\nhint: send it to a file or a program\n",
     )
 
 
-def test_github_gets_groups_and_annotations_unless_they_are_turned_off(project: Program) -> None:
+@pytest.mark.parametrize("words", [["--progress=rawjson"], []], ids=["rawjson", "plain"])
+def test_a_reader_that_goes_away_makes_a_run_fail_without_words(project: Program, words: list[str]) -> None:
+    process = project.start(*words, "endless")
+    read, other = (process.stdout, process.stderr) if words else (process.stderr, process.stdout)
+    assert read
+    assert other
+    try:
+        assert read.readline()
+        read.close()
+        rest = other.read()
+        assert process.wait(timeout=60) == 1
+    finally:
+        process.kill()
+        process.wait()
+        other.close()
+    assert project.settled(rest) == (HEADER if words else "")
+
+
+def test_quiet_says_what_failed_and_nothing_else(project: Program) -> None:
+    assert (project("--progress=quiet", "both").err, project("--progress=quiet", "both").out) == ("", "")
+    result = project("--progress=quiet", "fails")
+    assert (result.code, result.out, result.err) == (1, "", FAILURE + ERROR)
+
+
+def settled(text: str) -> str:
+    """The text, with what a service's commands have of times and chance replaced."""
+    return re.sub(r"\b[0-9a-f]{32}\b", "TOKEN", re.sub(r"(section_\w+):\d+:", r"\1:TIME:", text))
+
+
+def test_github_gets_a_group_and_an_annotation_and_no_command_of_a_target(project: Program) -> None:
     github = {"GITHUB_ACTIONS": "true", "GITHUB_WORKSPACE": str(project.root)}
-    told = project("fails", env=github).err
-    assert told.startswith(f"{HEADER}::group::fails\n#1 fails\n#1 N.N Exec:")
-    assert "#1 ERROR: `sh` failed with exit code 3\n::endgroup::\n::stop-commands::" in told
-    assert told.endswith("::error title=target `fails`::`sh` failed with exit code 3%0A::error::x\n")
-    unfolded = project("--no-ci", "fails", env=github).err
-    assert unfolded == project("fails").err
+    assert settled(project("fails", env=github).err) == (
+        f"{HEADER}::group::fails\n{BLOCK}::endgroup::\n"
+        f"::stop-commands::TOKEN\n{SUMMARY}{FAILURE}::TOKEN::\n"
+        f"::stop-commands::TOKEN\n{ERROR}::TOKEN::\n"
+        "::error title=target `fails`::`sh` failed with exit code 3%0A::error::x\n"
+    )
 
 
-def test_gitlab_gets_sections(project: Program) -> None:
-    told = project("fails", env={"GITLAB_CI": "true"}).err
-    assert told.count("section_start:") == told.count("section_end:") == 1
-    assert project("--no-ci", "fails", env={"GITLAB_CI": "true"}).err == project("fails").err
+def test_a_report_that_is_asked_for_holds_no_command_either(project: Program) -> None:
+    told = settled(project("--summary", "says", "##[error]x", "says", "y", env={"GITHUB_ACTIONS": "true"}).err)
+    before, _, report = told.partition("Slowest targets:\n")
+    assert before.endswith("::stop-commands::TOKEN\n")
+    assert "says(word=##[error]x)" in report
+    assert report.endswith("Cached: 0 of 2 targets\n::TOKEN::\n")
+
+
+def test_gitlab_gets_a_section(project: Program) -> None:
+    told = settled(project("fails", env={"GITLAB_CI": "true"}).err)
+    # Whether it is known by then that it fails is chance.
+    assert told.replace("[collapsed=true]", "") == (
+        f"{HEADER}\x1b[0Ksection_start:TIME:magnet-1\r\x1b[0Kfails\n{BLOCK}"
+        f"\x1b[0Ksection_end:TIME:magnet-1\r\x1b[0K\n{SUMMARY}{FAILURE}{ERROR}"
+    )
+
+
+@pytest.mark.parametrize("service", ["GITHUB_ACTIONS", "GITLAB_CI"])
+def test_a_service_can_be_told_nothing(project: Program, service: str) -> None:
+    told = project("--no-ci", "fails", env={service: "true"}).err
+    assert told == f"{HEADER}{BLOCK}{SUMMARY}{FAILURE}{ERROR}"
