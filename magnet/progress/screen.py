@@ -15,7 +15,10 @@ USUAL_SIZE = (80, 24)
 
 _HIDE, _SHOW = "\x1b[?25l", "\x1b[?25h"
 _NO_WRAP, _WRAP = "\x1b[?7l", "\x1b[?7h"
-_ERASE_LINE, _ERASE_BELOW = "\x1b[K", "\x1b[J"
+_ERASE_LINE = "\x1b[K"
+_ERASE_BELOW = f"{_ERASE_LINE}\x1b[C\x1b[J\r"
+"""Erases from the beginning of a row, where the cursor stays. What is erased from the upper left corner itself, tmux
+keeps in its history."""
 
 _WAITING = 1 << 16
 """Characters that may wait to be printed above a frame."""

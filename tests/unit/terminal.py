@@ -11,7 +11,7 @@ from pyte.screens import Char, StaticDefaultDict
 
 Kind = Literal["cut", "wrap", "push"]
 """What a change of size does: `cut` cuts rows off, as xterm and the console of Linux do. Others wrap lines anew: `wrap`
-keeps the row of the cursor on the screen, as VTE and tmux do; `push` keeps the last rows there, as kitty does."""
+keeps the row of the cursor on the screen, as VTE does; `push` keeps the last rows there, blank ones too, as tmux does."""
 
 KINDS: tuple[Kind, ...] = ("cut", "wrap", "push")
 
@@ -52,6 +52,10 @@ class Emulator(pyte.Screen):
             self.goes_on[self.cursor.y + 1 : self.cursor.y + 2] = [False] * (self.cursor.y < self.lines - 1)
 
     def erase_in_display(self, how: int = 0, *args: Any, **kwargs: Any) -> None:
+        if self.kind == "push" and how == 0 and (self.cursor.y, self.cursor.x) == (0, 0):
+            self.past += [
+                row for row in map(self._row, range(self.lines)) if row[0]
+            ]  # tmux takes it for a whole screen
         super().erase_in_display(how, *args, **kwargs)
         first = self.cursor.y + 1 if how == 0 else 0
         self.goes_on[first:] = [False] * (self.lines - first)
@@ -80,11 +84,15 @@ class Emulator(pyte.Screen):
             rows = [(cells[:columns], False) for cells, _ in rows]
             cursor = (cursor[0], min(cursor[1], columns - 1))
             top = max(len(self.past), cursor[0] + 1 - lines)
-        else:
+        elif self.kind == "wrap":
             rows, cursor = _wrapped(rows, cursor, columns)
             last = max([cursor[0], *(index for index, row in enumerate(rows) if row[0])])
-            top = max(last + 1 - lines, 0)
-            top = min(top, cursor[0]) if self.kind == "wrap" else top
+            top = min(max(last + 1 - lines, 0), cursor[0])
+        else:
+            rows, cursor = _wrapped(rows, cursor, columns)
+            top = len(rows) - self.lines
+            cursor = cursor if cursor[0] >= top else (top, 0)
+            top = max(top - max(lines - self.lines, 0), cursor[0] + 1 - lines, 0)
         self.past, shown = rows[:top], rows[top : top + lines]
         self._show(shown, columns, lines)
         self.cursor.y, self.cursor.x = max(cursor[0] - top, 0), cursor[1]

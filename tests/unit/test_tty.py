@@ -150,14 +150,24 @@ def test_a_terminal_whose_size_changes_shows_one_board_and_keeps_what_stands_abo
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: "x".join(map(str, size)))
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_screen_full_of_a_board_shows_one_board_when_its_size_changes(kind: Kind, size: tuple[int, int]) -> None:
-    """Rows that the terminal itself has scrolled away meanwhile are out of reach, as the start of this board is."""
+    """Rows that the terminal itself has scrolled away are out of reach; some pull them back onto a higher screen."""
     with Terminal(40, 7, kind) as terminal:
         terminal.write("above\n")
         with running(terminal, *EVENTS[:7]) as tty:
             terminal.resize(*size)
             tty.refresh()
-            assert [row for row in terminal.screen.visible if row != "above"] == board_of(size)
+            board = board_of(size)
+            rows = terminal.screen.visible
+            assert (rows[-len(board) :] if kind == "push" else [row for row in rows if row != "above"]) == board
             assert terminal.screen.written[0] == "above"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_board_that_begins_in_the_upper_left_corner_is_in_no_scrollback(kind: Kind) -> None:
+    with Terminal(40, 10, kind) as terminal, running(terminal, *EVENTS[:7]) as tty:
+        assert terminal.screen.visible == BOARD
+        tty.suspend("1")
+        assert terminal.screen.written == []
 
 
 def board_of(size: tuple[int, int]) -> list[str]:
