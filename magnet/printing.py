@@ -290,7 +290,7 @@ def _decoded(data: bytes, errors: str) -> str:
         cleared = (_sequence().sub(b"", data) if b"\x1b" in data else data).translate(None, _CONTROLS)
     text = cleared.decode(errors=errors)
     # Taken out of the text, not of the bytes: of these, what stood around one might become one.
-    return _long_sequence().sub("", text) if b"\xc2" in cleared else text
+    return _long_sequence().sub("", text) if _long_control().search(cleared) else text
 
 
 _CONTROLS = bytes({*range(32), 127} - {*b"\t\n"})
@@ -300,6 +300,12 @@ _CONTROLS = bytes({*range(32), 127} - {*b"\t\n"})
 def _sequence() -> re.Pattern[bytes]:
     """What ECMA-48 makes of the escape: control sequences, strings as those of titles and links, other escapes."""
     return re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)|[ -/]*[0-~])")
+
+
+@cache
+def _long_control() -> re.Pattern[bytes]:
+    """The control characters that UTF-8 has in two bytes."""
+    return re.compile(rb"\xc2[\x80-\x9f]")
 
 
 @cache

@@ -53,9 +53,7 @@ def test_only_the_last_lines_of_what_failed_are_shown_again() -> None:
     output = "".join(f"{number}\n" for number in range(TAIL_LINES + 5))
     found = shown(Plain, begin("1", "a"), log("1", output.encode()), log("1", b"x\n"), end("1", "a", 0, 1, error="e"))
     tail = "".join(f"{number}\n" for number in range(6, TAIL_LINES + 5))
-    assert found.partition("------\n")[2] == (
-        f" > a:\n(6 more lines stand before these in the log)\n{tail}x\n------\n"
-    )
+    assert found.partition("------\n")[2] == (f" > a:\n(6 more lines stand before these in the log)\n{tail}x\n------\n")
 
 
 def test_what_failed_without_a_word_is_only_in_the_summary() -> None:
