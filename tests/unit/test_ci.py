@@ -75,6 +75,15 @@ def test_what_is_interleaved_has_no_folds() -> None:
     assert text.startswith("#1 app\n#2 lib: 100%\n#1 1.000 ::error::gotcha\n")
 
 
+@pytest.mark.parametrize("interleave", [False, True])
+def test_what_a_build_prints_is_no_command_of_the_older_form_either(interleave: bool) -> None:
+    events = (begin("a", "a"), log("a", b"##[add-mask]x\n", 1), log("a", b"fine\n", 1), end("a", "a", 0, 2))
+    text = re.sub(r"[0-9a-f]{32}", "TOKEN", shown(GitHub(""), *events, interleave=interleave))
+    lines = "#1 a\n::stop-commands::TOKEN\n#1 1.000 ##[add-mask]x\n::TOKEN::\n#1 1.000 fine\n#1 DONE 2.0s\n"
+    folded = lines if interleave else f"::group::a\n{lines}::endgroup::\n"
+    assert text == f"{folded}[+] Building 2.0s (1/1) FINISHED\n => a{'2.0s':>75}\n"
+
+
 def test_a_fold_is_closed_while_a_target_has_the_terminal() -> None:
     out = io.StringIO()
     display = Plain(out, lambda: at(9), ci=GitHub(""))
