@@ -105,7 +105,11 @@ def test_an_unusable_engine_is_an_error_that_says_what_to_do(
             "log: _build/logs/STAMP/build\n"
             "hint: it may have been stopped from outside; run it again\n",
         ),
-        (f"{WRITES_AN_ID}; exit 1", IMAGE, "docker build failed with exit code 1\n  built\nlog: _build/logs/STAMP/build\n"),
+        (
+            f"{WRITES_AN_ID}; exit 1",
+            IMAGE,
+            "docker build failed with exit code 1\n  built\nlog: _build/logs/STAMP/build\n",
+        ),
         ("kill -9 $$", IMAGE, "docker build was ended by SIGKILL\n  built\nlog: _build/logs/STAMP/build\n"),
     ],
     ids=["no id", "no image of that id", "an id and a failure", "killed"],

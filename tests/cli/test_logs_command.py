@@ -32,7 +32,7 @@ def base(t, tag: str = "x"):
 @target
 def app(t):
     t.need(base, base(tag="b c"))
-    t.exec("sh", "-c", "echo one; until [ -e go ]; do sleep 0.02; done; echo two")
+    t.exec("sh", "-c", "echo one; while [ -e magnetfile.py -a ! -e go ]; do sleep 0.02; done; echo two")
 
 
 @target

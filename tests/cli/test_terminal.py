@@ -30,17 +30,17 @@ def base(t):
 
 @target(needs=[base])
 def app(t):
-    t.exec("sh", "-c", "echo ready; until [ -e go ]; do sleep 0.02; done; echo gone")
+    t.exec("sh", "-c", "echo ready; while [ -e magnetfile.py -a ! -e go ]; do sleep 0.02; done; echo gone")
 
 
 @target
 def breaks(t):
-    t.exec("sh", "-c", "echo ready; until [ -e go ]; do sleep 0.02; done; exit 3")
+    t.exec("sh", "-c", "echo ready; while [ -e magnetfile.py -a ! -e go ]; do sleep 0.02; done; exit 3")
 
 
 @target
 def stubborn(t):
-    t.exec("sh", "-c", "trap 'echo asked' TERM; echo ready; until [ -e go ]; do sleep 0.1; done")
+    t.exec("sh", "-c", "trap 'echo asked' TERM; echo ready; while [ -e magnetfile.py -a ! -e go ]; do sleep 0.1; done")
 
 
 def wait(t, name):
@@ -170,7 +170,7 @@ def shows(text: str) -> Callable[[list[str]], bool]:
 BOARD = [
     "[+] Building N.Ns (1/2)",
     " => app N.Ns",
-    " => => # Exec:  sh -c 'echo ready; until [ -e go ]; do slee…",
+    " => => # Exec:  sh -c 'echo ready; while [ -e magnetfile.py…",
     " => => # ready",
     " => base N.Ns",
 ]
@@ -278,7 +278,7 @@ def test_a_failure_stands_below_the_summary(project: Program) -> None:
             " => ERROR breaks N.Ns",
             "------",
             " > breaks:",
-            "Exec:  sh -c 'echo ready; until [ -e go ]; do sleep 0.02; done; exit 3'",
+            "Exec:  sh -c 'echo ready; while [ -e magnetfile.py -a ! -e go ]; do sleep 0.02; done; exit 3'",
             "ready",
             "------",
             "error: target `breaks`: `sh` failed with exit code 3",

@@ -40,6 +40,9 @@ class Journal:
     def resume(self, vertex: str) -> None:
         self._note("resume", vertex)
 
+    def abandon(self) -> None:
+        self._note("abandon")
+
     def done(self) -> None:
         self._note("done")
 
