@@ -110,7 +110,7 @@ class Turns:
         """Take in events, and hear what can be heard."""
         for speaker, part in _by_speaker(status, self._speaker):
             self._note(speaker, part)
-            if self._is_alone(speaker):
+            if self._is_heard(speaker):
                 self._tell(speaker, part)
                 continue
             waiting = self._waiting.get(speaker)
@@ -152,10 +152,10 @@ class Turns:
                 (self._ended.discard if vertex.completed is None else self._ended.add)(speaker)
         self._hear(speaker, status)
 
-    def _is_alone(self, speaker: str) -> bool:
-        """Whether it has the turn, and nobody else wants it: then nothing waits."""
-        is_asked = self._asking or self._is_paused or speaker in self._waiting
-        return not is_asked and bool(self._stack) and self._stack[-1] == speaker
+    def _is_heard(self, speaker: str) -> bool:
+        """Whether it has the turn, and nothing of it waits."""
+        is_held_up = self._is_paused or speaker in self._waiting
+        return not is_held_up and bool(self._stack) and self._stack[-1] == speaker
 
     def _turn(self) -> str | None:
         """Who is to be heard now; nobody, if whose turn it is says nothing."""

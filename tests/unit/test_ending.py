@@ -3,7 +3,7 @@
 import io
 
 from magnet.events import Range, SolveStatus, Vertex, VertexLog, VertexWarning
-from magnet.progress.ending import failure, print_end
+from magnet.progress.ending import failure, print_end, warnings
 from tests.unit.script import at, begin, end, folded, log
 
 
@@ -31,6 +31,13 @@ def test_it_is_said_how_many_lines_are_left_out() -> None:
     shown = failure(trace.targets[0])
     assert shown[:3] == ["------", " > app:", "(1,481 more lines stand before these in the log)"]
     assert shown[3:] == [*map(str, range(1481, 1500)), "no end", "------"]
+
+
+def test_no_name_and_no_warning_can_play_with_a_terminal() -> None:
+    warned = SolveStatus(warnings=(VertexWarning("t", "old\x1b[2J", ("\x1b]0;x\x07more",), "\x9bmu"),))
+    trace = folded(begin("t", "a\x1b[2J"), log("t", b"1\n"), warned, end("t", "a\x1b[2J", 0, 2, error="e"))
+    assert failure(trace.targets[0]) == ["------", " > a:", "1", "------"]
+    assert warnings(trace, trace.targets[0]) == ["warning: target `a`: old", "  more", "hint: see u"]
 
 
 def test_warnings_stand_last_with_their_target_and_step() -> None:

@@ -21,6 +21,7 @@ def test_events_have_buildkits_fields_and_leave_out_what_it_leaves_out() -> None
             Vertex("d1", "build"),
             Vertex("d2", "[1/2] RUN x", ("d3",), TIME, TIME, True, "", False, "d1", 5),
             Vertex("d4", "b", error="interrupted", canceled=True),
+            Vertex("d5", "c", error="context canceled", canceled=True),
         ),
         statuses=(
             VertexStatus("hashing", "d1", "", 0, 0, TIME),
@@ -44,6 +45,7 @@ def test_events_have_buildkits_fields_and_leave_out_what_it_leaves_out() -> None
                 "took": 5,
             },
             {"digest": "d4", "name": "b", "error": "interrupted: context canceled"},
+            {"digest": "d5", "name": "c", "error": "context canceled"},
         ],
         "statuses": [
             {"id": "hashing", "vertex": "d1", "current": 0, "timestamp": STAMP},

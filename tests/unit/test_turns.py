@@ -81,6 +81,14 @@ def test_whoever_is_waited_for_is_heard_first_however_far_away_it_is() -> None:
     assert hall.say(ends("a")) == ["a ended", "x: 1"]
 
 
+def test_who_begins_to_wait_need_not_say_a_word_to_give_way() -> None:
+    hall = Hall()
+    hall.say(*[begin(one, one) for one in "abcx"], log("a", b"1"), log("x", b"1"))
+    assert hall.say(vertex("a", "b"), log("b", b"2")) == ["b: 2"]
+    assert hall.say(vertex("a", "b", "c"), log("c", b"3")) == []
+    assert hall.say(ends("b")) == ["b ended", "c: 3"]
+
+
 def test_what_was_said_before_waiting_is_heard_before_it() -> None:
     hall = Hall()
     hall.say(begin("x", "x"), log("x", b"1"), begin("a", "a"), begin("b", "b"), log("a", b"1"))
