@@ -145,7 +145,9 @@ class _Execution:
             self._display.abandon()
         if ending != "abandoned":
             self._workspace.close()  # else the next run finds it, and does what was left undone
-        self._report(ending)
+        # A terminal that was closed is an interrupt, and there is nobody left to report to.
+        with suppress(OSError) if ending != "done" else nullcontext():
+            self._report(ending)
         code = self._exit_code(ending)
         if self._record and self._logs:
             self._record.end(self._result(ending), code, time.time_ns(), self._logs.counts)
