@@ -79,6 +79,7 @@ class OnTerminal:
         self._leader, self._follower = os.openpty()
         self.screen = Emulator(columns, lines, "wrap")
         self._stream = pyte.ByteStream(self.screen)
+        self._is_open = True
         self.said = b""
         self.resize(columns, lines)
         self.modes = termios.tcgetattr(self._follower)
@@ -141,11 +142,17 @@ class OnTerminal:
         assert pyte.modes.DECAWM in self.screen.mode
         assert termios.tcgetattr(self._follower) == self.modes
 
+    def hang_up(self) -> None:
+        """Close the window."""
+        os.close(self._follower)
+        os.close(self._leader)
+        self._is_open = False
+
     def close(self) -> None:
         self.process.kill()
         self.process.wait(60)
-        os.close(self._leader)
-        os.close(self._follower)
+        if self._is_open:
+            self.hang_up()
 
 
 @contextmanager
@@ -265,6 +272,31 @@ def test_a_second_ctrl_c_leaves_the_terminal_as_it_was_at_once(project: Program)
             "error: interrupted at once",
             "hint: the next run removes what this one may have left",
         ]
+        terminal.assert_left()
+
+
+def test_a_window_that_is_closed_ends_the_run_as_ctrl_c_does(project: Program) -> None:
+    with on_terminal(project, "app") as terminal:
+        terminal.until(shows("# ready"))
+        terminal.hang_up()
+        assert terminal.process.wait(60) == 130
+    assert project.log("app").endswith(
+        "ready\n-----\nVertex: Completed <nil> -> TIME\nVertex: Duration N.Ns\n"
+        "Vertex: Canceled\nVertex: Error interrupted\n-----\n"
+    )
+    record = (project.root / "_build/logs/latest/.run").read_text()
+    assert record.endswith("Exit: 130\nResult: interrupted\n")
+
+
+def test_ctrl_z_takes_the_board_off_and_it_comes_back(project: Program) -> None:
+    with on_terminal(project, "app") as terminal:
+        terminal.until(shows("# ready"))
+        before = len(terminal.said)
+        terminal.press(b"\x1a")  # nobody is there to let it go on, and so the kernel does not stop it
+        terminal.until(lambda rows: terminal.said.count(b"\x1b[?25h") > 0 and any("# ready" in row for row in rows))
+        assert b"\x1b[?25h" in terminal.said[before:], "the cursor is seen while magnet rests"
+        terminal.go()
+        assert terminal.end() == 0
         terminal.assert_left()
 
 
