@@ -153,9 +153,8 @@ class Turns:
         self._hear(speaker, status)
 
     def _is_heard(self, speaker: str) -> bool:
-        """Whether it has the turn, and nothing of it waits."""
-        is_held_up = self._is_paused or speaker in self._waiting
-        return not is_held_up and bool(self._stack) and self._stack[-1] == speaker
+        """Whether it has the turn: then nothing of it waits, unless in a pause."""
+        return not self._is_paused and self._stack[-1:] == [speaker]
 
     def _turn(self) -> str | None:
         """Who is to be heard now; nobody, if whose turn it is says nothing."""
