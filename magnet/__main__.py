@@ -22,9 +22,21 @@ def main() -> int:
         return 0
     import os
 
+    if None in (sys.stdout, sys.stderr):
+        _open_streams()
     from magnet.cli import main as run
 
     return run(words, os.environ)
+
+
+def _open_streams() -> None:
+    """Let a stream that was closed at the start lead to nothing, and no file that is opened take its place."""
+    import os
+
+    while os.open(os.devnull, os.O_RDWR) <= 2:
+        pass
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - it stays open
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
 
 
 def leave(code: int) -> "NoReturn":
@@ -41,7 +53,7 @@ def leave(code: int) -> "NoReturn":
         sys.exit(code)
     atexit._run_exitfuncs()
     try:
-        for stream in filter(None, (sys.stdout, sys.stderr)):  # one that was closed at the start is none
+        for stream in filter(None, (sys.stdout, sys.stderr)):  # --version does with one that is closed
             stream.flush()
     except (OSError, ValueError):  # whoever read it has gone, the disk is full, or a magnetfile has closed it
         code = code or 1

@@ -4,7 +4,6 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ from magnet.failures import report
 from magnet.logs import LogFiles
 from magnet.model import Project
 from magnet.process import Children
-from magnet.progress.choosing import detect_service, make_display
+from magnet.progress.choosing import check_display, detect_service, make_display
 from magnet.progress.consumer import Consumer
 from magnet.redact import Redactor
 from magnet.running import Run, digest
@@ -81,6 +80,7 @@ def execute(calls: Sequence[Call[Any]], loaded: Buildfile, settings: Settings, e
 
 def _plan(calls: Sequence[Call[Any]], loaded: Buildfile, settings: Settings, environ: Mapping[str, str]) -> Plan:
     question = _question(settings)
+    check_display(settings)
     stored = project.read_settings(loaded.root)
     backend_name = settings.backend or environ.get("MAGNET_BACKEND") or stored.backend
     if backend_name:
@@ -134,6 +134,7 @@ class _Execution:
         stamp = time.strftime("%Y%m%d%H%M%S", time.gmtime())
         self._workspace = Workspace(plan.cache, f"magnet-{stamp}-{os.urandom(4).hex()}")
         self._run = self._make_run()
+        self._lost: Exception | None = None
 
     def run(self) -> int:
         """Run to the end, say what came of it, and return the exit code."""
@@ -145,18 +146,22 @@ class _Execution:
             self._display.abandon()
         if ending != "abandoned":
             self._workspace.close()  # else the next run finds it, and does what was left undone
-        # A terminal that was closed is an interrupt, and there is nobody left to report to.
-        with suppress(OSError) if ending != "done" else nullcontext():
+        try:
             self._report(ending)
+        except OSError as error:  # whoever reads it has gone
+            self._lost = self._lost or error
         code = self._exit_code(ending)
         if self._record and self._logs:
             self._record.end(self._result(ending), code, time.time_ns(), self._logs.counts)
+        # A terminal that was closed is an interrupt, and there is nobody left to report to.
+        if self._lost and ending == "done":
+            raise self._lost
         return code
 
     def _result(self, ending: interrupts.Ending) -> runs.Result:
         if ending != "done":
             return "interrupted"
-        return "failed" if self._run.failures else "succeeded"
+        return "failed" if self._run.failures or self._lost else "succeeded"
 
     def _make_display(self) -> "Display":
         settings = self._plan.settings
@@ -198,8 +203,10 @@ class _Execution:
     def _until_done(self) -> interrupts.Ending:
         with importing_from(self._plan.loaded.path.parent), interrupts.resting(lambda: self._consumer.terminal("")):
             ending = interrupts.until_done(self._run, list(self._plan.calls))
-        with suppress(BrokenPipeError) if ending != "done" else nullcontext():
+        try:
             self._consumer.finish(timeout=ABANDONED if ending == "abandoned" else None)
+        except Exception as error:  # of a display or the logs; what is left to do is done all the same
+            self._lost = error
         return ending
 
     def _report(self, ending: interrupts.Ending) -> None:
@@ -232,7 +239,7 @@ class _Execution:
         if ending != "done":
             return INTERRUPTED
         if not self._run.failures:
-            return 0
+            return 1 if self._lost else 0
         first = self._run.failures[0]
         if isinstance(first.error, ContainerFailed) and [call.key for call in self._plan.calls] == [first.call.key]:
             code = first.error.returncode

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from magnet.progress.ci import Service
 
 
+def check_display(settings: Settings) -> None:
+    """Raise UsageError where the display that the settings ask for cannot be had."""
+    if settings.progress == "rawjson" and sys.__stdout__ is None:
+        raise UsageError("--progress=rawjson writes to stdout, which is closed", hint="send it to a file or a program")
+
+
 def make_display(settings: Settings, service: "Service | None", environ: Mapping[str, str], clock: Clock) -> Display:
     """The display that the settings ask for; by itself, a board on a terminal and plain lines elsewhere."""
     mode = settings.progress
@@ -47,9 +53,6 @@ def detect_service(settings: Settings, environ: Mapping[str, str], clock: Clock)
 
 def _own_stdout() -> BinaryIO:
     """What stdout is; whatever else is printed there from now on, by anyone, goes to stderr."""
-    if sys.stdout is None:
-        # Descriptor 1 was closed at the start, and may be any file by now.
-        raise UsageError("--progress=rawjson writes to stdout, which is closed", hint="send it to a file or a program")
     sys.stdout.flush()
     own = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

@@ -137,6 +137,8 @@ def test_whoever_reads_rawjson_may_go(project: Program) -> None:
     _, err = process.communicate(timeout=60)
     assert (process.returncode, b"Traceback" in err) == (1, False)
     assert "two\n" in project.log("loud"), "the log is complete all the same"
+    record = (project.root / "_build/logs/latest/.run").read_text()
+    assert record.endswith("Exit: 1\nResult: failed\n")
 
 
 def test_rawjson_is_refused_where_stdout_is_closed(project: Program) -> None:
@@ -147,8 +149,26 @@ def test_rawjson_is_refused_where_stdout_is_closed(project: Program) -> None:
     _, err = process.communicate(timeout=60)
     assert (process.returncode, project.settled(err)) == (
         2,
-        f"{HEADER}error: --progress=rawjson writes to stdout, which is closed\nhint: send it to a file or a program\n",
+        "error: --progress=rawjson writes to stdout, which is closed\nhint: send it to a file or a program\n",
     )
+    assert not (project.root / "_build").exists()
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_stream_that_is_closed_takes_nothing_from_a_run(project: Program, closed: str) -> None:
+    process = subprocess.Popen(
+        ["/bin/sh", "-c", f'exec "$@" {closed}', "sh", *project.argv, "loud"],
+        cwd=project.root, env=project.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert (b"output\n" in out, b"FINISHED" in err) == (
+        ">&-" not in f" {closed}".replace("2>&-", ""),
+        "2>&-" not in closed,
+    )
+    printed = project.log("loud").split("-----\n")[1].splitlines()
+    assert printed[0] == "output"
+    assert sorted(printed[2:]) == ["one", "two"]
 
 
 @pytest.mark.parametrize("words", [["--progress=rawjson"], []], ids=["rawjson", "plain"])
