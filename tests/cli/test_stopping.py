@@ -95,6 +95,7 @@ def test_an_interrupt_ends_every_child_and_closes_the_log(project: Program, targ
 def test_a_second_interrupt_does_not_wait(project: Program) -> None:
     process = project.start("--progress=plain", "stubborn")
     child = pid_of_child(project)
+    wait_for_note_of(project, child)  # before that, it would be killed without being asked
     process.send_signal(signal.SIGINT)
     time.sleep(0.3)
     process.send_signal(signal.SIGINT)
