@@ -4,12 +4,12 @@ from typing import TextIO
 
 from magnet.events import SolveStatus
 from magnet.progress.ci import Service
-from magnet.progress.ending import failure
+from magnet.progress.ending import failure, warnings
 from magnet.progress.trace import Trace
 
 
 class Quiet:
-    """Prints nothing while a run goes on, and at its end the last lines of what failed."""
+    """Prints nothing while a run goes on, and at its end the last lines of what failed, with the warnings of that."""
 
     def __init__(self, out: TextIO, *, ci: Service | None = None) -> None:
         self._out = out
@@ -37,6 +37,8 @@ class Quiet:
     def done(self) -> None:
         """Print the last lines of what failed, unless they were seen."""
         failed = [node for node in self._trace.failed if node.vertex.digest not in self._seen]
-        text = "".join(f"{line}\n" for node in failed for line in failure(node))
+        lines = [line for node in failed for line in failure(node)]
+        lines += [line for node in failed for one in (node, *node.children) for line in warnings(self._trace, one)]
+        text = "".join(f"{line}\n" for line in lines)
         self._out.write(self._ci.shielded(text) if self._ci else text)
         self._out.flush()

@@ -7,7 +7,7 @@ import pytest
 
 from magnet import failures
 from magnet.errors import BuildFailed, MagnetError
-from magnet.events import Range, SolveStatus, VertexWarning
+from magnet.events import Range, SolveStatus, Vertex, VertexWarning
 from magnet.progress.ci import GitHub, GitLab, Service, detect
 from magnet.progress.plain import Plain
 from magnet.progress.quiet import Quiet
@@ -108,6 +108,17 @@ def test_quiet_prints_what_failed_and_no_command_in_it() -> None:
     display.done()
     text = re.sub(r"[0-9a-f]{32}", "TOKEN", out.getvalue())
     assert text == "::stop-commands::TOKEN\n------\n > app:\n::error::gotcha\n------\n::TOKEN::\n"
+
+
+def test_quiet_tells_what_is_warned_of_at_what_failed() -> None:
+    out = io.StringIO()
+    display = Quiet(out)
+    clipped, other = VertexWarning("s", "clipped"), VertexWarning("b", "not told")
+    step = Vertex("s", "[1/1] RUN x", started=at(0), completed=at(1), error="no", parent="a")
+    for status in (*EVENTS[:2], SolveStatus(vertexes=(step,)), SolveStatus(warnings=(clipped, other)), *EVENTS[4:]):
+        display.update(status)
+    display.done()
+    assert out.getvalue() == "------\n > app:\n[1/1] RUN x\n------\nwarning: target `app`: [1/1] RUN x: clipped\n"
 
 
 def test_quiet_says_nothing_of_a_success_and_of_what_was_seen() -> None:
