@@ -78,6 +78,9 @@ def resting(off_terminal: Callable[[], AbstractContextManager[object]]) -> Itera
             os.kill(os.getpid(), signal.SIGTSTP)
             signal.signal(signal.SIGTSTP, rest)
 
+    if signal.getsignal(signal.SIGTSTP) == signal.SIG_IGN:
+        yield
+        return
     before = signal.signal(signal.SIGTSTP, rest)
     try:
         yield
