@@ -9,7 +9,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import pyte
@@ -74,7 +74,15 @@ def project(magnet: Program) -> Program:
 class OnTerminal:
     """Magnet as a user starts it: it leads the session of a terminal, whose keys reach it as signals."""
 
-    def __init__(self, project: Program, *words: str, columns: int = 60, lines: int = 20, **env: str) -> None:
+    def __init__(
+        self,
+        project: Program,
+        *words: str,
+        columns: int = 60,
+        lines: int = 20,
+        shell: Sequence[str] = (),
+        **env: str,
+    ) -> None:
         self._project = project
         self._leader, self._follower = os.openpty()
         self.screen = Emulator(columns, lines, "wrap")
@@ -84,7 +92,7 @@ class OnTerminal:
         self.resize(columns, lines)
         self.modes = termios.tcgetattr(self._follower)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "magnet", *words],
+            [*shell, sys.executable, "-m", "magnet", *words],
             cwd=project.root,
             env={**project.env, "TERM": "xterm", **env},
             stdin=self._follower,
@@ -156,8 +164,10 @@ class OnTerminal:
 
 
 @contextmanager
-def on_terminal(project: Program, *words: str, columns: int = 60, lines: int = 20, **env: str) -> Iterator[OnTerminal]:
-    terminal = OnTerminal(project, *words, columns=columns, lines=lines, **env)
+def on_terminal(
+    project: Program, *words: str, columns: int = 60, lines: int = 20, shell: Sequence[str] = (), **env: str
+) -> Iterator[OnTerminal]:
+    terminal = OnTerminal(project, *words, columns=columns, lines=lines, shell=shell, **env)
     try:
         yield terminal
     finally:
@@ -288,15 +298,24 @@ def test_a_window_that_is_closed_ends_the_run_as_ctrl_c_does(project: Program) -
     assert record.endswith("Exit: 130\nResult: interrupted\n")
 
 
-def test_ctrl_z_takes_the_board_off_and_it_comes_back(project: Program) -> None:
-    with on_terminal(project, "app") as terminal:
+SHELL = ["sh", "-c", 'set -m; "$0" "$@"; echo stopped; until [ -e on ]; do sleep 0.02; done; fg']
+"""A shell with job control, which takes the terminal when its job is stopped, and lets the job go on later."""
+
+
+def test_ctrl_z_leaves_the_terminal_to_the_shell_until_magnet_goes_on(project: Program) -> None:
+    with on_terminal(project, "app", shell=SHELL) as terminal:
         terminal.until(shows("# ready"))
-        before = len(terminal.said)
-        terminal.press(b"\x1a")  # nobody is there to let it go on, and so the kernel does not stop it
-        terminal.until(lambda rows: terminal.said.count(b"\x1b[?25h") > 0 and any("# ready" in row for row in rows))
-        assert b"\x1b[?25h" in terminal.said[before:], "the cursor is seen while magnet rests"
+        terminal.press(b"\x1a")
+        rows = terminal.until(shows("stopped"))
+        assert (rows[:3], terminal.screen.cursor.hidden) == (HEADER.splitlines(), False)
+        assert not shows("Building")(rows), "the board is off"
+        assert pyte.modes.DECAWM in terminal.screen.mode
+        terminal.go("on")
+        rows = terminal.until(shows("# ready"))
+        assert (rows[-5:], terminal.screen.cursor.hidden) == (BOARD, True)
         terminal.go()
         assert terminal.end() == 0
+        assert settled(terminal.screen.written)[-3:] == SUMMARY
         terminal.assert_left()
 
 
