@@ -32,6 +32,9 @@ class _Resume:
     vertex: str
 
 
+_Item = SolveStatus | _Suspend | _Resume | None
+
+
 class Consumer:
     """Runs the sinks in a thread of its own, from `start` to `finish`. What they get has no secret in it."""
 
@@ -39,7 +42,8 @@ class Consumer:
         self._display = display
         self._redactor = redactor
         self._sinks = (*others, display)
-        self._queue: queue.Queue[SolveStatus | _Suspend | _Resume | None] = queue.Queue(QUEUE_LENGTH)
+        self._queue: queue.SimpleQueue[tuple[_Item, bool]] = queue.SimpleQueue()
+        self._room = threading.Semaphore(QUEUE_LENGTH)
         self._thread = threading.Thread(target=self._consume, name="events", daemon=True)
         self._error: BaseException | None = None
 
@@ -48,36 +52,45 @@ class Consumer:
         self._thread.start()
 
     def emit(self, status: SolveStatus) -> None:
-        """Hand in events, from any thread; waits where the sinks are behind."""
-        self._queue.put(status)
+        """Hand in events, from any thread; all but the main one wait where the sinks are behind."""
+        self._put(status)
 
     @contextmanager
     def terminal(self, vertex: str) -> Iterator[None]:
         """Keep the display off the terminal for the length of the block, for the output of this vertex."""
         suspend = _Suspend(vertex, threading.Event())
-        self._queue.put(suspend)
+        self._put(suspend)
         suspend.done.wait()
         try:
             yield
         finally:
-            self._queue.put(_Resume(vertex))
+            self._put(_Resume(vertex))
 
     def finish(self, timeout: float | None = None) -> None:
         """Wait until every event is consumed, and let the sinks say their last. An error of a sink is raised here.
 
         With a `timeout`, in seconds, what is not consumed by then is given up.
         """
-        with suppress(queue.Full):
-            self._queue.put(None, timeout=timeout)
+        self._queue.put((None, False))
         self._thread.join(timeout)
         if self._error is not None:
             raise self._error
+
+    def _put(self, item: _Item) -> None:
+        # Signals are handled in the main thread, and may interrupt it anywhere or emit by themselves: it takes no lock
+        # here, which it could leave locked, or wait for for ever. It emits no more than that targets are skipped.
+        takes_room = threading.current_thread() is not threading.main_thread()
+        if takes_room:
+            self._room.acquire()
+        self._queue.put((item, takes_room))
 
     def _consume(self) -> None:
         drawn = 0.0
         while True:
             with suppress(queue.Empty):
-                item = self._queue.get(timeout=FRAME)
+                item, takes_room = self._queue.get(timeout=FRAME)
+                if takes_room:
+                    self._room.release()
                 if item is None:
                     break
                 self._take(item)

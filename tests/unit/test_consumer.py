@@ -2,6 +2,7 @@
 
 import errno
 import io
+import signal
 import threading
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -242,3 +243,25 @@ def test_when_a_run_has_finished_its_logs_and_its_display_are_complete(tmp_path:
         "test": b"",
         "lint": b"",
     }
+
+
+def test_a_signal_in_the_midst_of_an_emission_can_emit_as_well() -> None:
+    display = Journal()
+    consumer = Consumer(display, [], Redactor([]))
+    consumer.start()
+
+    def rest(number: int, frame: object) -> None:
+        with consumer.terminal("v"):
+            pass
+
+    before = signal.signal(signal.SIGALRM, rest)
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+    try:
+        for number in range(5000):
+            consumer.emit(log("1", b"%d" % number))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    consumer.finish()
+    assert display.logs == [b"%d" % number for number in range(5000)]
+    assert display.entries.count("suspend v") == display.entries.count("resume v") > 0
