@@ -13,14 +13,8 @@ from magnet.settings import OPTIONS, Option, Settings
 
 def read(words: Sequence[str]) -> Settings:
     """The settings that the words spell; UsageError for a word that does not fit, Finished after help or version."""
-    command = make_command()
-    try:
-        with command.make_context("magnet", list(words)) as context:
-            values = dict(context.params)
-    except click.UsageError as error:
-        raise parameters.usage_error(error) from error
-    except click.exceptions.Exit as done:
-        raise Finished(done.exit_code) from done
+    with parameters.parsing(make_command(), "magnet", words) as context:
+        values = dict(context.params)
     if values.pop("version"):
         print(f"magnet {magnet.__version__}")
         raise Finished(0)

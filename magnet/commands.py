@@ -16,7 +16,7 @@ from magnet.backends import check_name, choose
 from magnet.backends.base import Backend
 from magnet.backends.containers import human_size
 from magnet.cache import KEPT, REPOSITORY
-from magnet.errors import Finished, UsageError, did_you_mean
+from magnet.errors import UsageError, did_you_mean
 from magnet.keys import Keeper, StoredKey
 from magnet.values import frozen
 from magnet.workspace import BUILD_DIRECTORY, RemoveContainers, Workspace
@@ -116,13 +116,8 @@ class _Group(click.Group):
 def run(words: Sequence[str], given: Given) -> int:
     """Do what the words say, the first of which is `cache`, and return the exit code."""
     group = _cache_group(given)
-    try:
-        with group.make_context(f"magnet {words[0]}", list(words[1:])) as context:
-            group.invoke(context)
-    except click.UsageError as error:
-        raise parameters.usage_error(error) from error
-    except click.exceptions.Exit as done:
-        raise Finished(done.exit_code) from done
+    with parameters.parsing(group, f"magnet {words[0]}", words[1:]) as context:
+        group.invoke(context)
     return 0
 
 

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import click
 
 from magnet import parameters, runs
-from magnet.errors import Finished, UsageError, did_you_mean
+from magnet.errors import UsageError, did_you_mean
 from magnet.logs import LATEST
 from magnet.progress.trace import plain_lines, seconds
 from magnet.runs import Past
@@ -46,13 +46,8 @@ _LONGEST_HEADER = 1 << 16
 def run(words: Sequence[str], root: Path, *, as_json: bool = False) -> int:
     """Do what the words say, the first of which is `logs`, for the project at `root`; return the exit code."""
     command = _command(root, as_json=as_json)
-    try:
-        with command.make_context(f"magnet {words[0]}", list(words[1:])) as context:
-            command.invoke(context)
-    except click.UsageError as error:
-        raise parameters.usage_error(error) from error
-    except click.exceptions.Exit as done:
-        raise Finished(done.exit_code) from done
+    with parameters.parsing(command, f"magnet {words[0]}", words[1:]) as context:
+        command.invoke(context)
     return 0
 
 

@@ -17,7 +17,8 @@
 import enum
 import inspect
 import types
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -307,6 +308,18 @@ def _engine_words(command: click.Command, values: dict[str, Any]) -> tuple[str, 
             value = values[option.name]
             words += [long] if value is True else [f"{long}={one}" for one in value or ()]
     return tuple(words)
+
+
+@contextmanager
+def parsing(command: click.Command, name: str, words: Sequence[str]) -> Iterator[click.Context]:
+    """What click makes of the words of a command; UsageError for one that does not fit, Finished after a help."""
+    try:
+        with command.make_context(name, list(words)) as context:
+            yield context
+    except click.UsageError as error:
+        raise usage_error(error) from error
+    except click.exceptions.Exit as done:
+        raise Finished(done.exit_code) from done
 
 
 def usage_error(error: click.UsageError, target: str = "", outer: Collection[str] = ()) -> UsageError:
