@@ -10,7 +10,7 @@ from magnet.progress.board import board, summary
 from magnet.progress.rows import Row, painted, size, status_row, time_left
 from magnet.progress.trace import Trace, seconds
 from tests.unit.script import EVENTS, SECOND, START, at, begin, end, folded, log
-from tests.unit.scripts import scripts, times
+from tests.unit.strategies import scripts, times
 
 
 def test_a_summary_has_every_vertex_with_its_mark_and_its_time_at_the_right_edge() -> None:

@@ -1,12 +1,7 @@
-"""What is in a context, and what a staged directory looks like."""
+"""What is in a context."""
 
 import os
-import random
-import shutil
 import socket
-import stat
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,111 +11,24 @@ from e2b_dockerfile_utils import PatternMatcher
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from magnet.context import Entry, declared, find_ignore_file, read_ignore_file, selected, shown
+from magnet.context import Entry, declared, find_ignore_file, read_ignore_file, shown
 from magnet.errors import MagnetError, MagnetfileError
 from magnet.model import Copy
-from magnet.staging import stage, unstage
+from tests.unit.trees import (
+    NEVER,
+    PLAIN,
+    Tree,
+    directory_for_all,
+    everything_in,
+    files,
+    make,
+    ordinary_user,
+    paths,
+    trees,
+    whole,
+)
 
-NEVER = Path("/nonexistent/_build")
-NOBODY = 65534
-MODES = st.sampled_from([0o644, 0o600, 0o755, 0o444, 0o4755])
-PLAIN = st.sampled_from([b"a", b"b", b"c", b"ab", b"a.c"])
-ODD = st.binary(min_size=1, max_size=5).filter(
-    lambda name: not {0, ord("/")} & set(name) and name not in (b".", b"..")
-) | st.sampled_from([b"-rf", b" ", b"\n", b"\xff", "é".encode(), b"#", b"*"])
-
-
-def whole(root: Path, ignored: Sequence[str], never: Path) -> tuple[Entry, ...]:
-    return selected(root, (), ignored, never).entries
-
-
-Tree = dict[bytes, Any]
-"""Names, each with a directory's tree, a file's (content, mode), or a link's target."""
-
-
-def trees(names: st.SearchStrategy[bytes]) -> st.SearchStrategy[Tree]:
-    files = st.tuples(st.binary(max_size=5), MODES)
-    links = st.sampled_from([b"a", b"../a", b"/nowhere", b"."])
-    return st.recursive(
-        st.dictionaries(names, files | links, max_size=4),
-        lambda below: st.dictionaries(names, files | links | below, max_size=4),
-        max_leaves=12,
-    )
-
-
-def make(top: bytes, tree: Tree) -> None:
-    os.makedirs(top, exist_ok=True)
-    for name, what in tree.items():
-        path = top + b"/" + name
-        if isinstance(what, dict):
-            make(path, what)
-        elif isinstance(what, bytes):
-            os.symlink(what, path)
-        else:
-            with open(path, "wb") as file:
-                file.write(what[0])
-            os.chmod(path, what[1])
-
-
-def files(directory: Path, *names: str) -> None:
-    """Files that hold their own names; a name that ends in `/` is an empty directory."""
-    for name in names:
-        path = directory / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.mkdir() if name.endswith("/") else path.write_text(name)
-
-
-def paths(entries: tuple[Entry, ...]) -> list[str]:
-    return [os.fsdecode(entry.path) for entry in entries]
-
-
-def everything_in(top: bytes) -> dict[bytes, tuple[object, ...]]:
-    """All names below a directory, each with its kind, its permission bits and what it holds."""
-    found: dict[bytes, tuple[object, ...]] = {}
-    for directory, directories, names in os.walk(top):
-        for name in directories + names:
-            path = os.path.join(directory, name)
-            info = os.lstat(path)
-            if stat.S_ISLNK(info.st_mode):
-                held: object = os.readlink(path)
-            else:
-                held = Path(os.fsdecode(path)).read_bytes() if stat.S_ISREG(info.st_mode) else None
-            found[os.path.relpath(path, top)] = (stat.S_IFMT(info.st_mode), stat.S_IMODE(info.st_mode), held)
-    return found
-
-
-@contextmanager
-def directory_for_all() -> Iterator[Path]:
-    """A directory in which any user may write, which pytest's are not."""
-    with TemporaryDirectory() as name:
-        os.chmod(name, 0o777)
-        yield Path(name)
-
-
-@contextmanager
-def ordinary_user() -> Iterator[None]:
-    """The body runs without root's rights, whoever runs the tests."""
-    user = os.geteuid()
-    if user == 0:
-        os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(user)
-
-
-@pytest.fixture(autouse=True)
-def usual_umask() -> Iterator[None]:
-    """The modes of files that the tests make do not depend on who runs them."""
-    before = os.umask(0o022)
-    yield
-    os.umask(before)
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    (tmp_path / "project").mkdir()
-    return tmp_path / "project"
+pytestmark = pytest.mark.usefixtures("usual_umask")
 
 
 def declare(root: Path, *copies: Copy) -> tuple[Entry, ...]:
@@ -505,176 +413,3 @@ def test_pruning_the_walk_changes_nothing(tree: Tree, include: list[str], exclud
         assert [e.path for e in declared([copy], Path(name), NEVER).entries] == model_of_whole(
             top, PatternMatcher(include), ignored
         )
-
-
-# Staging
-
-
-def without_special_bits(found: dict[bytes, tuple[object, ...]]) -> dict[bytes, tuple[object, ...]]:
-    return {
-        path: (kind, mode & 0o777, held)  # type: ignore[operator]
-        for path, (kind, mode, held) in found.items()
-    }
-
-
-@settings(max_examples=150, deadline=None)
-@given(trees(ODD))
-def test_a_staged_directory_equals_a_naive_copy(tree: Tree) -> None:
-    with TemporaryDirectory() as name:
-        source, staged, copied = (os.fsencode(name) + end for end in (b"/source", b"/staged", b"/copied"))
-        make(source, tree)
-        stage(whole(Path(os.fsdecode(source)), (), NEVER), Path(os.fsdecode(staged)))
-        shutil.copytree(os.fsdecode(source), os.fsdecode(copied), symlinks=True)
-        assert everything_in(staged) == without_special_bits(everything_in(copied))
-        unstage(Path(os.fsdecode(staged)))
-        assert sorted(os.listdir(name)) == ["copied", "source"]
-
-
-def test_order_of_entries_does_not_matter_to_staging(root: Path) -> None:
-    files(root, "in/a/b/c", "in/a-b", "in/a/d/")
-    entries = whole(root / "in", (), NEVER)
-    stage(random.Random(1).sample(entries, len(entries)), root / "staged")
-    assert everything_in(os.fsencode(root / "staged")) == everything_in(os.fsencode(root / "in"))
-
-
-def staged_file(root: Path) -> Path:
-    """The file `file`, staged by itself."""
-    stage(declared([Copy("file")], root, NEVER).entries, root / "staged")
-    return root / "staged/file"
-
-
-def test_a_staged_file_is_a_hard_link(root: Path) -> None:
-    files(root, "file")
-    assert staged_file(root).samefile(root / "file")
-
-
-@pytest.mark.parametrize("bit", [stat.S_ISUID, stat.S_ISGID, stat.S_ISVTX])
-def test_setuid_setgid_and_sticky_bits_are_not_staged_and_stay_on_the_source(root: Path, bit: int) -> None:
-    files(root, "file")
-    os.chmod(root / "file", 0o755 | bit)
-    before = (root / "file").stat().st_mode
-    staged = staged_file(root)
-    assert (stat.S_IMODE(staged.stat().st_mode), staged.read_text()) == (0o755, "file")
-    assert (root / "file").stat().st_mode == before
-
-
-def test_extended_attributes_are_not_staged(root: Path) -> None:
-    files(root, "file")
-    try:
-        os.setxattr(root / "file", "user.note", b"x")
-    except OSError:
-        pytest.skip("the file system here has no extended attributes")
-    staged = staged_file(root)
-    assert ("user.note" in os.listxattr(staged), staged.read_text()) == (False, "file")
-
-
-def test_a_foreign_file_that_cannot_be_linked_is_copied() -> None:
-    with directory_for_all() as root, ordinary_user():
-        stage(declared([Copy("/etc/passwd")], root, NEVER).entries, root / "staged")
-        assert (root / "staged/passwd").read_bytes() == Path("/etc/passwd").read_bytes()
-        unstage(root / "staged")
-
-
-def test_a_copy_keeps_the_whole_seconds_of_the_time(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    files(root, "dir/file", "dir/sub/x")
-    os.symlink("file", root / "dir/link")
-    for name in ("dir/file", "dir/link", "dir/sub"):
-        os.utime(root / name, ns=(1, 1_234_567_890_987_654_321), follow_symlinks=False)
-
-    def no_link(source: bytes, path: bytes) -> None:
-        raise OSError(18, "Invalid cross-device link")
-
-    monkeypatch.setattr(os, "link", no_link)
-    stage(declared([Copy("dir", "/made/up")], root, NEVER).entries, root / "staged")
-    times = {
-        name: (root / "staged" / name).lstat().st_mtime_ns
-        for name in ("made", "made/up/file", "made/up/link", "made/up/sub")
-    }
-    second = 1_234_567_890 * 10**9
-    assert times == {"made": 0, "made/up/file": second, "made/up/link": second, "made/up/sub": second}
-
-
-def test_directories_get_their_modes_and_can_still_be_removed() -> None:
-    with directory_for_all() as root, ordinary_user():
-        entries = [
-            Entry(b"a", "dir", 0o555),
-            Entry(b"a/b", "dir", 0o000),
-            Entry(b"a/b/c", "dir", 0o755),
-            Entry(b"a/b/c/link", "link", 0o777, os.fsencode(root), b"/etc"),
-        ]
-        stage(entries, root / "staged")
-        assert stat.S_IMODE((root / "staged").stat().st_mode) == 0o755
-        assert stat.S_IMODE((root / "staged/a").stat().st_mode) == 0o555
-        assert stat.S_IMODE((root / "staged/a/b").stat().st_mode) == 0o000
-        unstage(root / "staged")
-        assert not (root / "staged").exists()
-
-
-def test_a_staged_directory_does_not_inherit_setgid(root: Path) -> None:
-    files(root, "file")
-    os.chmod(root, 0o2755)
-    stage(declared([Copy("file", "/d/file")], root, NEVER).entries, root / "staged")
-    modes = [stat.S_IMODE(path.stat().st_mode) for path in (root / "staged", root / "staged/d")]
-    assert modes == [0o755, 0o755]
-
-
-def test_staging_that_fails_leaves_nothing(root: Path) -> None:
-    files(root, "in/a/file", "in/b")
-    entries = whole(root / "in", (), NEVER)
-    (root / "in/b").unlink()
-    with pytest.raises(MagnetError) as caught:
-        stage(entries, root / "staged")
-    assert caught.value.message == f"cannot stage `{root}/in/b`: No such file or directory"
-    assert not (root / "staged").exists()
-
-
-def test_staging_that_is_interrupted_leaves_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    files(root, "in/a/file")
-
-    def interrupted(source: bytes, path: bytes) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(os, "link", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        stage(whole(root / "in", (), NEVER), root / "staged")
-    assert not (root / "staged").exists()
-
-
-def test_a_file_that_became_something_else_is_not_staged(root: Path) -> None:
-    files(root, "in/file")
-    entries = whole(root / "in", (), NEVER)
-    (root / "in/file").unlink()
-    os.symlink("/etc/passwd", root / "in/file")
-    with pytest.raises(MagnetError) as caught:
-        stage(entries, root / "staged")
-    assert caught.value.message == f"`{root}/in/file` changed while the context was staged"
-
-
-def test_a_directory_that_another_staged_is_not_touched(root: Path) -> None:
-    files(root, "staged/theirs")
-    with pytest.raises(MagnetError) as caught:
-        stage([], root / "staged")
-    assert caught.value.message == f"cannot make `{root}/staged`: File exists"
-    assert everything_in(os.fsencode(root / "staged")).keys() == {b"theirs"}
-
-
-def test_unstaging_follows_no_links_and_does_not_mind_what_is_gone(root: Path) -> None:
-    files(root, "mine/file", "staged/")
-    os.symlink(root / "mine", root / "staged/link")
-    unstage(root / "staged")
-    unstage(root / "staged")
-    assert everything_in(os.fsencode(root)).keys() == {b"mine", b"mine/file"}
-
-
-def test_a_very_deep_tree_is_no_problem(root: Path) -> None:
-    directory = os.fsencode(root / "in")
-    os.mkdir(directory)
-    for _ in range(1200):
-        directory += b"/d"
-        os.mkdir(directory)
-    entries = whole(root / "in", (), NEVER)
-    stage(entries, root / "staged")
-    unstage(root / "staged")
-    assert len(entries) == 1200
-    assert not (root / "staged").exists()
-    unstage(root / "in")

@@ -16,7 +16,7 @@ from magnet.events import SolveStatus
 from magnet.progress.board import summary
 from magnet.progress.tty import Tty
 from tests.unit.script import EVENTS, FAILURE, at, begin, end, folded, log
-from tests.unit.scripts import events
+from tests.unit.strategies import events
 from tests.unit.terminal import KINDS, Kind, Terminal
 
 
