@@ -8,6 +8,7 @@ from magnet.errors import EngineError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from magnet.backends.base import Backend
+    from magnet.backends.engine import Engine
 
 BACKENDS = {
     "docker": "magnet.backends.docker:Docker",
@@ -35,6 +36,16 @@ def choose(name: str | None) -> "Backend":
         detail=reasons,
         hint="install one: `apt-get install podman`, `dnf install podman`, or https://docs.docker.com/engine/install",
     )
+
+
+def usable(*, besides: str = "") -> "tuple[Engine, ...]":
+    """What a probe finds of every engine that answers here, in the order of the table; all but one, where asked so."""
+    found = []
+    for name in BACKENDS:
+        if name != besides:
+            with suppress(EngineError):
+                found.append(backend(name)().engine)
+    return tuple(found)
 
 
 def remove_containers(name: str, run_id: str) -> None:

@@ -8,7 +8,6 @@ once.
 import os
 import re
 import shlex
-import sys
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,8 +15,11 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar, Literal, Self, TypeVar
+from typing import ClassVar, Self, TypeVar
 
+from magnet.backends.engine import BuilderKind as BuilderKind
+from magnet.backends.engine import Engine as Engine
+from magnet.backends.features import who_has
 from magnet.errors import BuildFailed, CommandFailed, EngineError, MagnetfileError
 from magnet.events import Reader
 from magnet.model import (
@@ -39,8 +41,6 @@ Parsed = TypeVar("Parsed")
 Answers = Callable[[], Mapping[str, Image | None]]
 """Waits for an engine's answers: for each reference that it was asked for, the image of that name or id, or None."""
 
-BuilderKind = Literal["buildkit", "buildx", "legacy", "buildah"]
-
 DETAIL_LINES = 8
 """How many of an engine's last lines an error shows."""
 
@@ -57,24 +57,6 @@ _MOST_TRIES = 3
 
 _NO_PROGRAM = re.compile(r"exec(utable)?\b.*(not found|no such file|permission denied|exec format)", re.IGNORECASE)
 _IMAGE_ID = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
-
-
-@frozen
-class Engine:
-    """What a probe found: the program, its versions and what it can do.
-
-    `features` are the parts of a request that not every engine can do; see `_needed_features`.
-    """
-
-    name: str
-    version: str
-    rootless: bool = False
-    builder: BuilderKind = "buildah"
-    features: frozenset[str] = frozenset()
-
-    def __str__(self) -> str:
-        legacy = ", legacy builder" if self.builder == "legacy" else ""
-        return f"{self.name} {self.version}{' rootless' if self.rootless else ''}{legacy}"
 
 
 @frozen
@@ -220,7 +202,7 @@ class Backend(ABC):
 
     def build(self, request: BuildRequest, shell: Shell) -> Image:
         """Build the image, and return it as found in the engine's store afterwards."""
-        self._refuse(self._needed_build_features(request))
+        self.require(self._needed_build_features(request))
         self._refuse_options(request.options, self.refused_build_options())
         # Podman and buildah leave the file of an earlier build where a build fails.
         request.iidfile.unlink(missing_ok=True)
@@ -253,7 +235,7 @@ class Backend(ABC):
         `write` takes the container's output in place of the shell's. Whatever happens, a container that was
         to be removed is gone afterwards.
         """
-        self._refuse(self._needed_run_features(request))
+        self.require(self._needed_run_features(request))
         self._refuse_options(request.options, self.refused_run_options())
         for mount in request.mounts:
             _check_mount(mount)
@@ -483,7 +465,11 @@ class Backend(ABC):
             needed["network"] = f"run with the network `{request.network}`: the container would have this machine's"
         return needed
 
-    def _refuse(self, needed: Mapping[str, str]) -> None:
+    def require(self, needed: Mapping[str, str]) -> None:
+        """Raise EngineError for the first of these features that the engine lacks; each comes with what needs it.
+
+        `podman 4.3.1 cannot WHAT`; the hint tells which engines can, and which of those are here.
+        """
         for feature, what in needed.items():
             if feature not in self.engine.features:
                 raise EngineError(f"{self.engine} cannot {what}", hint=self.elsewhere(feature))
@@ -497,8 +483,13 @@ class Backend(ABC):
                 )
 
     def elsewhere(self, feature: str) -> str:
-        """A hint at where a feature that this engine lacks can be had."""
-        return _ELSEWHERE.get(feature, "choose another engine with --backend docker or --backend podman")
+        """A hint at where a feature that this engine lacks can be had: which engines have it, and which are here."""
+        from magnet.backends import usable  # it knows of all backends, and asks the others, which takes a while
+
+        able = [engine for engine in usable(besides=self.name) if feature in engine.features]
+        known = who_has(feature) or "no engine has it in the versions that magnet knows"
+        here = " or ".join(f"`--backend {engine.name}` ({engine.version})" for engine in able)
+        return f"{known}; here, {here} can" if here else f"{known}; none of the engines here can"
 
 
 @contextmanager
@@ -517,12 +508,6 @@ def _asking(command: Command, shell: Shell | None) -> AbstractContextManager[Cal
     return shell.asking(command) if shell else asking(command)
 
 
-_ELSEWHERE = {
-    "network": "unset BUILDAH_ISOLATION, or use --backend docker or --backend podman",
-    "platform": "use docker with BuildKit (`docker buildx`), podman or buildah",
-}
-
-
 def image_id(text: str) -> str:
     """An image id in the one form that magnet uses, from any that an engine prints.
 
@@ -533,16 +518,6 @@ def image_id(text: str) -> str:
     if match is None:
         raise EngineError(f"`{text}` is not an image id", hint="this engine's version may be too new or too old")
     return f"sha256:{match[1]}"
-
-
-def major(version: str) -> int:
-    """The first number of a version; a development version, which has none, counts as the newest.
-
-    >>> major("20.10.24+dfsg1"), major("dev") > 1000
-    (20, True)
-    """
-    match = re.match(r"\d+", version)
-    return int(match[0]) if match else sys.maxsize
 
 
 def host_user() -> str:

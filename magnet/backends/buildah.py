@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from magnet.backends import containers
 from magnet.backends.base import Backend, BuilderKind, Engine, RunPlan, host_user, image_id
 from magnet.backends.containers import buildah_reader, failed_build_step, ignore_arguments, split_name
+from magnet.backends.features import features_of
 from magnet.backends.options import RUN_OPTIONS
 from magnet.backends.requests import build_arguments
 from magnet.errors import EngineError, MagnetfileError
@@ -25,8 +26,6 @@ _FROM_OPTIONS = frozenset(
     }
 )  # fmt: skip
 _RUN_OPTIONS = frozenset({"--hostname", "--mount", "--volume"})
-
-_FEATURES = frozenset({"platform", "network"})
 
 _OWN_LAST_WORDS = re.compile(rb"(?:Error: |error )(?:while running runtime: )?exit status \d+\s*")
 
@@ -50,14 +49,18 @@ class Buildah(Backend):
             if answer.returncode != 0:
                 raise EngineError("buildah does not work here", detail=answer.tail[-4:])
         number: str = json.loads(version.stdout)["version"]
-        host: Any = json.loads(info.stdout)["host"]
-        rootless = bool(host.get("rootless"))
+        about: Any = json.loads(info.stdout)
+        host = about["host"]
+        features = features_of(cls.name, number)
         return Engine(
             name=cls.name,
             version=number,
-            rootless=rootless,
+            rootless=bool(host.get("rootless")),
             # Without an OCI runtime a container has this machine's network, whatever was asked for.
-            features=_FEATURES - {"network"} if os.environ.get("BUILDAH_ISOLATION") == "chroot" else _FEATURES,
+            features=features - {"network"} if os.environ.get("BUILDAH_ISOLATION") == "chroot" else features,
+            storage_driver=about.get("store", {}).get("GraphDriverName", ""),
+            cgroup_version=host.get("CgroupVersion", "").removeprefix("v"),
+            runtime=host.get("OCIRuntime", ""),
         )
 
     @property

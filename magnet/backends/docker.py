@@ -9,23 +9,24 @@ from functools import cached_property
 from typing import Any, ClassVar, Literal, Self
 
 from magnet.backends import dockerd
-from magnet.backends.base import Answers, Backend, Engine, RunPlan, host_user, image_id, major, understanding
+from magnet.backends.base import Answers, Backend, Engine, RunPlan, host_user, image_id, understanding
+from magnet.backends.engine import version_numbers
+from magnet.backends.features import features_of
 from magnet.backends.requests import build_arguments, consistency, mount_value, run_arguments
 from magnet.errors import EngineError
 from magnet.events import Reader
 from magnet.model import RUN_LABEL, BuildRequest, Command, Image, ImageListing, Platform, RunRequest
-from magnet.process import Completed, Shell, ask, asking
+from magnet.process import Completed, Shell, asking
+from magnet.values import frozen
 
 Builder = Literal["buildkit", "buildx", "legacy"]
 
-BUILDX_SINCE = 23
-"""The first major version of docker's client that has no BuildKit of its own and needs the buildx plugin."""
+BUILDX_SINCE = (23,)
+"""The first version of docker's client that has no BuildKit of its own and needs the buildx plugin."""
 
 _EVENTS = "events"
 _EVENTS_SINCE = (0, 13)
 """The first version of buildx that has `--progress=rawjson`."""
-
-_ALL_BUT_PLATFORM = frozenset({"network", "detach", "container-name", "privileged", "read-only"})
 
 _BUILDKIT_ENV = {"DOCKER_BUILDKIT": "1", "PROGRESS_NO_TRUNC": "1"}
 _LEGACY_ENV = {"DOCKER_BUILDKIT": "0"}
@@ -38,7 +39,7 @@ _IGNORED = frozenset(
     }
 )  # fmt: skip
 _IGNORED_ONCE = frozenset({"--cgroup-parent", "--shm-size", "--ulimit"})
-_LIMITS_SINCE = 23
+_LIMITS_SINCE = (23,)
 
 
 class Docker(Backend):
@@ -55,24 +56,36 @@ class Docker(Backend):
         if program is None:
             raise EngineError("docker is not installed", hint="install docker, or use podman or buildah")
         versions = Command((program, "version", "--format", "{{json .}}"))
-        security = Command((program, "info", "--format", "{{json .SecurityOptions}}"))
-        with asking(versions) as first, asking(security) as second:
-            answer, info = first(), second()
+        about = Command((program, "info", "--format", "{{json .}}"))
+        with asking(versions) as first, asking(about) as second:
+            answer, told = first(), second()
         try:
             version: Any = json.loads(answer.stdout)
         except ValueError:
             version = {}
         if answer.returncode != 0 or not version.get("Server"):
             raise _unreachable(answer)
-        server = version["Server"]
+        server, client = version["Server"], version["Client"]
         _refuse_podman(server)
-        builder, more = _builder(program, version["Client"]["Version"])
+        builder = _builder(program, client["Version"])
+        info: Any = json.loads(told.stdout or b"{}")
+        security = [option.split(",")[0] for option in info.get("SecurityOptions") or ()]
+        features = features_of("legacy" if builder.kind == "legacy" else "buildkit", server["Version"])
         return Engine(
             name=cls.name,
             version=server["Version"],
-            rootless=b"name=rootless" in info.stdout,
-            builder=builder,
-            features=_ALL_BUT_PLATFORM | more,
+            rootless="name=rootless" in security,
+            builder=builder.kind,
+            features=features | builder.features,
+            client_version=client["Version"],
+            builder_version=builder.version,
+            builder_driver=builder.driver,
+            storage_driver=info.get("Driver") or "",
+            cgroup_version=info.get("CgroupVersion") or "",
+            cgroup_manager=info.get("CgroupDriver") or "",
+            runtime=info.get("DefaultRuntime") or "",
+            selinux="name=selinux" in security,
+            is_remote=_is_remote(client.get("Context") or ""),
         )
 
     def build_command(self, request: BuildRequest) -> Command:
@@ -198,7 +211,7 @@ class Docker(Backend):
         """What the builder would ignore or does not know."""
         if self.engine.builder == "legacy":
             return dict.fromkeys(("--secret", "--ssh"), "only BuildKit has it")
-        old = major(self.engine.version) < _LIMITS_SINCE
+        old = version_numbers(self.engine.version) < _LIMITS_SINCE
         return dict.fromkeys(_IGNORED | _IGNORED_ONCE if old else _IGNORED, "its BuildKit ignores it")
 
     def refused_run_options(self) -> Mapping[str, str]:
@@ -242,17 +255,41 @@ def _seconds(created: str) -> int:
     return int(datetime.strptime(created[:25], "%Y-%m-%d %H:%M:%S %z").timestamp())
 
 
-def _builder(program: str, client_version: str) -> tuple[Builder, frozenset[str]]:
-    """What builds, and the features that come with it."""
-    buildkit = frozenset({"platform"})
+@frozen
+class _Builder:
+    """What builds, with buildx its version and driver, and the features that come with it."""
+
+    kind: Builder
+    version: str = ""
+    driver: str = ""
+    features: frozenset[str] = frozenset()
+
+
+def _builder(program: str, client_version: str) -> _Builder:
     if os.environ.get("DOCKER_BUILDKIT", "").lower() in ("0", "f", "false"):
-        return "legacy", frozenset()
-    if major(client_version) < BUILDX_SINCE:
-        return "buildkit", buildkit
-    buildx = ask(Command((program, "buildx", "version")))
-    if buildx.returncode != 0:
-        return "legacy", frozenset()
-    return "buildx", buildkit | {_EVENTS} if _prints_events(buildx.stdout.decode(errors="replace")) else buildkit
+        return _Builder("legacy")
+    if version_numbers(client_version) < BUILDX_SINCE:
+        return _Builder("buildkit")
+    ours, its = Command((program, "buildx", "version")), Command((program, "buildx", "inspect"))
+    with asking(ours) as first, asking(its) as second:
+        version, described = first(), second().stdout.decode(errors="replace")
+    if version.returncode != 0:
+        return _Builder("legacy")
+    words = version.stdout.decode(errors="replace")
+    number = re.search(r" v?(\d+(?:\.\d+)+)", words)
+    driver = re.search(r"^Driver: *(\S+)", described, re.MULTILINE)
+    return _Builder(
+        "buildx",
+        number[1] if number else "",
+        driver[1] if driver else "",
+        frozenset({_EVENTS} if _prints_events(words) else ()),
+    )
+
+
+def _is_remote(context: str) -> bool:
+    """Whether the daemon is spoken to over a network; a context other than the default may lead anywhere."""
+    host = os.environ.get("DOCKER_HOST", "")
+    return not host.startswith("unix://") if host else context not in ("", "default")
 
 
 def _prints_events(version: str) -> bool:

@@ -10,14 +10,13 @@ from magnet.backends import containers
 from magnet.backends.base import Answers, Backend, BuilderKind, Engine, RunPlan, host_user, image_id
 from magnet.backends.containers import buildah_reader, failed_build_step, human_size, ignore_arguments, split_name
 from magnet.backends.docker import image_from_inspection
+from magnet.backends.features import features_of
 from magnet.backends.requests import build_arguments, consistency, mount_value, run_arguments
 from magnet.errors import EngineError
 from magnet.events import Reader
 from magnet.model import RUN_LABEL, BuildRequest, Command, Image, ImageListing, RunRequest
 from magnet.process import Completed, Shell, ask, asking
 from magnet.values import replace
-
-_FEATURES = frozenset({"platform", "network", "detach", "container-name", "privileged", "read-only"})
 
 
 class Podman(Backend):
@@ -37,13 +36,20 @@ class Podman(Backend):
         if answer.returncode != 0:
             raise EngineError("podman does not work here", detail=answer.tail[-4:])
         info: Any = json.loads(answer.stdout)
+        host = info["host"]
         version: str = info["version"]["Version"]
-        rootless = bool(info["host"]["security"]["rootless"])
         return Engine(
             name=cls.name,
             version=version,
-            rootless=rootless,
-            features=_FEATURES,
+            rootless=bool(host["security"]["rootless"]),
+            features=features_of(cls.name, version),
+            storage_driver=info.get("store", {}).get("graphDriverName", ""),
+            cgroup_version=host.get("cgroupVersion", "").removeprefix("v"),
+            cgroup_manager=host.get("cgroupManager", ""),
+            runtime=host.get("ociRuntime", {}).get("name", ""),
+            ids=_ids(host.get("idMappings", {}).get("uidmap")),
+            selinux=bool(host["security"].get("selinuxEnabled")),
+            is_remote=bool(host.get("serviceIsRemote")),
         )
 
     @property
@@ -141,6 +147,10 @@ class Podman(Backend):
     def refused_run_options(self) -> Mapping[str, str]:
         """None: podman has them all."""
         return {}
+
+
+def _ids(ranges: Any) -> int | None:
+    return sum(one["size"] for one in ranges) if ranges else None
 
 
 def _images(output: bytes) -> list[Image]:

@@ -1,0 +1,70 @@
+"""What engines can do of what not every engine can: one table, with the version that each has it from.
+
+A backend says what its engine has with `features_of`; what a request or its Dockerfile needs is compared with that
+before anything starts. An engine that is not in a row does not have it in any version.
+"""
+
+from collections.abc import Mapping
+
+from magnet.backends.engine import version_numbers
+from magnet.values import frozen
+
+ALWAYS = "0"
+"""The version from which an engine has what it has always had."""
+
+
+@frozen
+class Feature:
+    """A row of the table: a feature's name, what it is in a few words, and the first version of each kind of engine.
+
+    A kind is `buildkit` (docker's version), `legacy` (docker's builder before BuildKit, docker's version), `podman`,
+    `buildah`, or the name of another backend.
+    """
+
+    name: str
+    what: str
+    since: Mapping[str, str]
+
+
+def _everywhere_but(*kinds: str) -> dict[str, str]:
+    return {kind: ALWAYS for kind in ("buildkit", "legacy", "podman", "buildah") if kind not in kinds}
+
+
+FEATURES = (
+    Feature("platform", "builds for a chosen platform", _everywhere_but("legacy")),
+    Feature("network", "networks of one's own, or none", _everywhere_but()),
+    Feature("detach", "containers that go on running", _everywhere_but("buildah")),
+    Feature("container-name", "containers with a name", _everywhere_but("buildah")),
+    Feature("privileged", "privileged containers", _everywhere_but("buildah")),
+    Feature("read-only", "a read-only root file system", _everywhere_but("buildah")),
+)
+"""Every feature, in the order in which they are shown."""
+
+
+def features_of(kind: str, version: str) -> frozenset[str]:
+    """The names of the features that a kind of engine has in that version."""
+    numbers = version_numbers(version)
+    first = {feature.name: feature.since[kind] for feature in FEATURES if kind in feature.since}
+    return frozenset(name for name, since in first.items() if version_numbers(since) <= numbers)
+
+
+def who_has(name: str) -> str:
+    """Which engines have a feature, and since when, in a few words; "" where none has, or it is not in the table.
+
+    >>> who_has("privileged")
+    'docker and podman have it'
+    """
+    feature = next((feature for feature in FEATURES if feature.name == name), None)
+    since = dict(feature.since) if feature else {}
+    if "legacy" in since:
+        del since["legacy"]
+    parts = [f"{_PROGRAMS.get(kind, kind)}{'' if first == ALWAYS else f' {first}'}" for kind, first in since.items()]
+    if not parts:
+        return ""
+    *others, last = parts
+    names = f"{', '.join(others)} and {last}" if others else last
+    or_later = " or later" if any(first != ALWAYS for first in since.values()) else ""
+    return f"{names}{or_later} {'have' if others else 'has'} it"
+
+
+_PROGRAMS = {"buildkit": "docker"}
