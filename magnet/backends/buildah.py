@@ -175,6 +175,13 @@ class Buildah(Backend):
                     hint="mount a directory, or choose another engine with --backend",
                 )
 
+    def elsewhere(self, feature: str) -> str:
+        """Where a feature can be had, which may be here: it is the chroot isolation that lacks it, not buildah."""
+        hint = super().elsewhere(feature)
+        if feature in features_of(self.name, self.engine.version):
+            return f"unset BUILDAH_ISOLATION: only with `chroot` buildah cannot; {hint}"
+        return hint
+
     def container_exit_code(self, done: Completed) -> int | None:
         """The program's exit code; buildah ends with 1 where others end with 126 and 127."""
         last = done.tail[-1] if done.tail else ""

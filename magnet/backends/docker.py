@@ -219,6 +219,15 @@ class Docker(Backend):
         return {}
 
 
+    def elsewhere(self, feature: str) -> str:
+        """Where a feature can be had, which may be here: it is the legacy builder that lacks it, not docker."""
+        hint = super().elsewhere(feature)
+        if self.engine.builder == "legacy" and feature in features_of("buildkit", self.engine.version):
+            how = "install its buildx plugin, and leave DOCKER_BUILDKIT alone"
+            return f"docker can with BuildKit: {how}; {hint}"
+        return hint
+
+
 def _refuse_podman(server: Any) -> None:
     if any("podman" in part.get("Name", "").lower() for part in server.get("Components") or ()):
         # `docker run --rm` against podman 4.3's socket ends with exit code 0 whatever the container's was.

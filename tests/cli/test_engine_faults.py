@@ -6,7 +6,7 @@ from tests.cli.program import HEADER, Program
 
 DOCKER = """case "$1" in
 version) echo '{{"Client":{{"Version":"20.10.24"}},"Server":{{"Version":"20.10.24","Components":[{{"Name":"Engine"}}]}}}}';;
-info) echo '[]';;
+info) echo '{{}}';;
 build) echo built; {build};;
 run) {run};;
 image) case "$5" in localhost/magnet:*) echo "Error: No such image: $5" >&2; exit 1;; esac; {image};;

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from magnet.backends.base import Backend, Engine
 from magnet.backends.buildah import Buildah
 from magnet.backends.docker import Docker
+from magnet.backends.features import features_of
 from magnet.backends.options import BUILD_OPTIONS, MOUNT_OPTIONS, RUN_OPTIONS, OptionSpec
 from magnet.backends.podman import Podman
 from magnet.errors import EngineError, MagnetfileError
@@ -22,16 +23,15 @@ from magnet.model import RUN_LABEL, BuildRequest, Command, Image, ImageListing, 
 from magnet.process import Children, Completed, Shell, render_script
 from magnet.values import replace
 
-ALL = frozenset({"network", "detach", "container-name", "privileged", "read-only", "platform"})
-BUILDKIT = Docker(Engine("docker", "20.10.24", builder="buildkit", features=ALL))
-BUILDX = Docker(Engine("docker", "28.2.2", builder="buildx", features=ALL))
-LEGACY = Docker(Engine("docker", "28.2.2", builder="legacy", features=ALL - {"platform"}))
+BUILDKIT = Docker(Engine("docker", "20.10.24", builder="buildkit", features=features_of("buildkit", "20.10.24")))
+BUILDX = Docker(Engine("docker", "28.2.2", builder="buildx", features=features_of("buildkit", "28.2.2")))
+LEGACY = Docker(Engine("docker", "28.2.2", builder="legacy", features=features_of("legacy", "28.2.2")))
 DOCKER_ROOTLESS = Docker(replace(BUILDX.engine, rootless=True))
-PODMAN = Podman(Engine("podman", "4.3.1", features=ALL))
+PODMAN = Podman(Engine("podman", "4.3.1", features=features_of("podman", "4.3.1")))
 PODMAN_ROOTLESS = Podman(replace(PODMAN.engine, rootless=True))
-BUILDAH = Buildah(Engine("buildah", "1.28.2", features=frozenset({"platform", "network"})))
+BUILDAH = Buildah(Engine("buildah", "1.28.2", features=features_of("buildah", "1.28.2")))
 BUILDAH_ROOTLESS = Buildah(replace(BUILDAH.engine, rootless=True))
-BUILDAH_CHROOT = Buildah(replace(BUILDAH.engine, features=frozenset({"platform"})))
+BUILDAH_CHROOT = Buildah(replace(BUILDAH.engine, features=BUILDAH.engine.features - {"network"}))
 
 BACKENDS: Mapping[str, Backend] = {
     "buildkit": BUILDKIT, "buildx": BUILDX, "legacy": LEGACY, "docker rootless": DOCKER_ROOTLESS,
@@ -542,6 +542,12 @@ def refusals(engine: Engine, names: set[str], why: str, specs: tuple[OptionSpec,
     return {spec.name: sentence.format(name=spec.name) if spec.name in names else None for spec in specs}
 
 
+@pytest.fixture(autouse=True)
+def no_other_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine on which a refusal finds no engine to name."""
+    monkeypatch.setattr("magnet.backends.usable", lambda besides: ())
+
+
 @pytest.mark.parametrize("name", BACKENDS)
 def test_every_option_of_a_build_is_handed_on_or_refused(name: str, shell: Shell, printed: list[Command]) -> None:
     backend = BACKENDS[name]
@@ -618,7 +624,7 @@ def test_buildahs_containers_have_the_labels_that_were_asked_for_and_not_the_run
     assert plan.before == (made,)
 
 
-_ELSE = "choose another engine with --backend docker or --backend podman"
+_ELSE = "docker and podman have it; none of the engines here can"
 
 
 @pytest.mark.parametrize(
@@ -637,7 +643,8 @@ _ELSE = "choose another engine with --backend docker or --backend podman"
             BUILDAH_CHROOT,
             replace(RUN, network="none"),
             "buildah 1.28.2 cannot run with the network `none`: the container would have this machine's",
-            "unset BUILDAH_ISOLATION, or use --backend docker or --backend podman",
+            "unset BUILDAH_ISOLATION: only with `chroot` buildah cannot; docker, podman and buildah have it; none of the "
+            "engines here can",
         ),
     ],
 )
@@ -649,13 +656,34 @@ def test_a_run_that_needs_what_the_engine_lacks_is_refused_before_it_starts(
     assert (*refusal(caught), printed) == (message, (), hint, [])
 
 
+def test_a_refusal_names_the_engines_here_that_could(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def usable(besides: str) -> tuple[Engine, ...]:
+        asked.append(besides)
+        return (BUILDKIT.engine, replace(BUILDAH.engine, name="lacks-it"), PODMAN_ROOTLESS.engine)
+
+    monkeypatch.setattr("magnet.backends.usable", usable)
+    with pytest.raises(EngineError) as caught:
+        BUILDAH.run(replace(RUN, detach=True), shell, "run-1")
+    assert caught.value.hint == (
+        "docker and podman have it; here, `--backend docker` (20.10.24) or `--backend podman` (4.3.1) can"
+    )
+    assert asked == ["buildah"]
+
+
 def test_a_platform_is_refused_by_the_legacy_builder_and_what_was_there_stays(shell: Shell) -> None:
     iidfile = shell.cwd / "iid"
     iidfile.write_text("earlier")
     with pytest.raises(EngineError) as caught:
         LEGACY.build(replace(BUILD, iidfile=iidfile, platform=Platform("linux", "arm64")), shell)
     message = "docker 28.2.2, legacy builder cannot build for a chosen platform"
-    assert refusal(caught) == (message, (), "use docker with BuildKit (`docker buildx`), podman or buildah")
+    assert refusal(caught) == (
+        message,
+        (),
+        "docker can with BuildKit: install its buildx plugin, and leave DOCKER_BUILDKIT alone; docker, podman and "
+        "buildah have it; none of the engines here can",
+    )
     assert iidfile.read_text() == "earlier"
 
 

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from magnet.backends import check_name, choose
 from magnet.backends.base import Backend, Engine
 from magnet.backends.buildah import Buildah
 from magnet.backends.docker import Docker
+from magnet.backends.features import features_of
 from magnet.backends.podman import Podman
 from magnet.errors import CommandFailed, EngineError, MagnetError, UsageError
 from magnet.model import BuildRequest, Command, Image, ImageListing, Platform, Pull, RunRequest, RunResult
@@ -26,9 +27,6 @@ DOCKER = Docker(Engine("docker", "28.2.2", builder="buildx", features=frozenset(
 PODMAN = Podman(Engine("podman", "4.3.1", features=frozenset({"platform", "detach"})))
 BUILDAH = Buildah(Engine("buildah", "1.28.2", features=frozenset({"platform"})))
 ENGINES: Mapping[str, Backend] = {"docker": DOCKER, "podman": PODMAN, "buildah": BUILDAH}
-
-ALL_BUT_PLATFORM = frozenset({"network", "detach", "container-name", "privileged", "read-only"})
-ALL = ALL_BUT_PLATFORM | {"platform"}
 
 
 @pytest.fixture
@@ -65,11 +63,12 @@ def told(error: MagnetError) -> tuple[str, tuple[str, ...], str | None]:
     return error.message, error.detail, error.hint
 
 
-def docker(client: str = "28.2.2", server: object = None, security: str = "[]", more: str = "") -> str:
+def docker(client: str = "28.2.2", server: object = None, security: Sequence[str] = (), more: str = "") -> str:
     """A docker that answers; `more` are further cases of its subcommands."""
     engine = {"Version": "27.5.1", "Components": [{"Name": "Engine"}, {"Name": "containerd"}]}
     version = json.dumps({"Client": {"Version": client}, "Server": server or engine})
-    return f"case $1 in version) echo '{version}';; info) echo '{security}';; {more} *) exit 1;; esac"
+    info = json.dumps({"SecurityOptions": list(security)})
+    return f"case $1 in version) echo '{version}';; info) echo '{info}';; {more} *) exit 1;; esac"
 
 
 def podman(rootless: bool = False) -> str:
@@ -174,7 +173,7 @@ def test_the_first_engine_that_works_is_chosen_and_none_after_it_is_asked(
         (docker("28.2.2", more="buildx) echo v0.10;;"), {"DOCKER_BUILDKIT": "0"}, "legacy", "27.5.1", False),
         (docker("28.2.2", more="buildx) echo v0.10;;"), {"DOCKER_BUILDKIT": "1"}, "buildx", "27.5.1", False),
         (docker("dev", more="buildx) echo v0.10;;"), {}, "buildx", "27.5.1", False),
-        (docker("20.10.24", security='["name=seccomp,profile=default","name=rootless"]'), {}, "buildkit", "27.5.1", True),
+        (docker("20.10.24", security=["name=seccomp,profile=default", "name=rootless"]), {}, "buildkit", "27.5.1", True),
         (docker("20.10.24", server={"Version": "20.10.24"}), {}, "buildkit", "20.10.24", False),
         (docker("20.10.24", server={"Version": "1", "Components": None}), {}, "buildkit", "1", False),
         (docker("28.2.2", more="buildx) echo v0.10;;"), {"DOCKER_BUILDKIT": "false"}, "legacy", "27.5.1", False),
@@ -195,7 +194,8 @@ def test_docker_is_used_as_what_it_is(
         monkeypatch.setenv(name, value)
     engine = choose("docker").engine
     assert (engine.name, engine.version, engine.rootless) == ("docker", version, rootless)
-    assert (engine.builder, engine.features) == (builder, ALL_BUT_PLATFORM if builder == "legacy" else ALL)
+    features = features_of("legacy" if builder == "legacy" else "buildkit", version)
+    assert (engine.builder, engine.features) == (builder, features)
 
 
 @pytest.mark.parametrize("rootless", [False, True])
@@ -207,8 +207,8 @@ def test_podman_and_buildah_are_used_as_what_they_are(
     install("buildah", buildah(rootless))
     if isolation:
         monkeypatch.setenv("BUILDAH_ISOLATION", isolation)
-    features = frozenset({"platform"} if isolation == "chroot" else {"platform", "network"})
-    assert choose("podman").engine == Engine("podman", "4.3.1", rootless, "buildah", ALL)
+    features = features_of("buildah", "1.28.2") - {"network" if isolation == "chroot" else ""}
+    assert choose("podman").engine == Engine("podman", "4.3.1", rootless, "buildah", features_of("podman", "4.3.1"))
     assert choose("buildah").engine == Engine("buildah", "1.28.2", rootless, "buildah", features)
 
 
