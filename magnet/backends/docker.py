@@ -218,7 +218,6 @@ class Docker(Backend):
         """None: the options are docker's own."""
         return {}
 
-
     def elsewhere(self, feature: str) -> str:
         """Where a feature can be had, which may be here: it is the legacy builder that lacks it, not docker."""
         hint = super().elsewhere(feature)
