@@ -19,7 +19,7 @@ from typing import ClassVar, Self, TypeVar
 
 from magnet.backends.engine import BuilderKind as BuilderKind
 from magnet.backends.engine import Engine as Engine
-from magnet.backends.features import who_has
+from magnet.backends.features import NEEDS_THIS_MACHINE, who_has
 from magnet.errors import BuildFailed, CommandFailed, EngineError, MagnetfileError
 from magnet.events import Reader
 from magnet.model import (
@@ -85,7 +85,9 @@ class Backend(ABC):
         """What the probe found; EngineError with a hint where no engine is usable."""
         if self._engine is None:
             with understanding(self.name):
-                self._engine = self.probe()
+                found = self.probe()
+            lost = NEEDS_THIS_MACHINE if found.is_remote else frozenset()
+            self._engine = replace(found, features=found.features - lost)
         return self._engine
 
     @property
@@ -453,6 +455,9 @@ class Backend(ABC):
 
     def _needed_run_features(self, request: RunRequest) -> Mapping[str, str]:
         needed = {}
+        if request.mounts:
+            why = ": it is reached over a network" if self.engine.is_remote else ""
+            needed["bind-mount"] = f"mount this machine's `{request.mounts[0].source}`{why}"
         if request.detach:
             needed["detach"] = "leave a container running (`detach`)"
         if request.name:

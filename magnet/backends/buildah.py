@@ -15,7 +15,7 @@ from magnet.backends.requests import build_arguments
 from magnet.errors import EngineError, MagnetfileError
 from magnet.events import Reader
 from magnet.model import RUN_LABEL, BuildRequest, Command, Image, ImageListing, Mount, Option, Platform, RunRequest
-from magnet.process import Completed, Write, ask
+from magnet.process import Completed, Write, asking
 
 # What `docker run` takes and buildah takes when the container is made, or when a command runs in it.
 _FROM_OPTIONS = frozenset(
@@ -43,8 +43,12 @@ class Buildah(Backend):
         program = which("buildah")
         if program is None:
             raise EngineError("buildah is not installed", hint="install buildah, or use docker or podman")
-        version = ask(Command((program, "version", "--json")))
-        info = ask(Command((program, "info")))
+        with (
+            asking(Command((program, "version", "--json"))) as first,
+            asking(Command((program, "info"))) as second,
+            asking(Command((program, "unshare", "cat", "/proc/self/uid_map"))) as third,
+        ):
+            version, info, ids = first(), second(), third()
         for answer in (version, info):
             if answer.returncode != 0:
                 raise EngineError("buildah does not work here", detail=answer.tail[-4:])
@@ -52,15 +56,19 @@ class Buildah(Backend):
         about: Any = json.loads(info.stdout)
         host = about["host"]
         features = features_of(cls.name, number)
+        is_rootless = bool(host.get("rootless"))
         return Engine(
             name=cls.name,
             version=number,
-            rootless=bool(host.get("rootless")),
+            program=program,
+            rootless=is_rootless,
             # Without an OCI runtime a container has this machine's network, whatever was asked for.
             features=features - {"network"} if os.environ.get("BUILDAH_ISOLATION") == "chroot" else features,
             storage_driver=about.get("store", {}).get("GraphDriverName", ""),
             cgroup_version=host.get("CgroupVersion", "").removeprefix("v"),
             runtime=host.get("OCIRuntime", ""),
+            # For root, who has them all, there is no namespace to look into.
+            ids=_ids(ids.stdout.decode()) if is_rootless and ids.returncode == 0 else None,
         )
 
     @property
@@ -228,6 +236,15 @@ class Buildah(Backend):
         flags += [_mount(mount) for mount in request.mounts]
         flags += [f"--env={name}={value}" for name, value in request.env.items()]
         return flags + [word for option in request.options if option.name in _RUN_OPTIONS for word in option.argv()]
+
+
+def _ids(uid_map: str) -> int:
+    """How many ids are in a map of a user namespace, as proc_pid_uid_map(5) tells it.
+
+    >>> _ids("         0       1001          1\\n         1     100000      65536\\n")
+    65537
+    """
+    return sum(int(line.split()[2]) for line in uid_map.splitlines())
 
 
 def _mount(mount: Mount) -> str:

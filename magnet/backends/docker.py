@@ -10,13 +10,13 @@ from typing import Any, ClassVar, Literal, Self
 
 from magnet.backends import dockerd
 from magnet.backends.base import Answers, Backend, Engine, RunPlan, host_user, image_id, understanding
-from magnet.backends.engine import version_numbers
+from magnet.backends.engine import is_elsewhere, version_numbers
 from magnet.backends.features import features_of
 from magnet.backends.requests import build_arguments, consistency, mount_value, run_arguments
 from magnet.errors import EngineError
 from magnet.events import Reader
 from magnet.model import RUN_LABEL, BuildRequest, Command, Image, ImageListing, Platform, RunRequest
-from magnet.process import Completed, Shell, asking
+from magnet.process import Completed, Shell, ask, asking
 from magnet.values import frozen
 
 Builder = Literal["buildkit", "buildx", "legacy"]
@@ -63,29 +63,33 @@ class Docker(Backend):
             version: Any = json.loads(answer.stdout)
         except ValueError:
             version = {}
+        if "APIVersion" in (version.get("Client") or {}):
+            raise EngineError("`docker` here is podman under another name", hint="use --backend podman")
         if answer.returncode != 0 or not version.get("Server"):
             raise _unreachable(answer)
         server, client = version["Server"], version["Client"]
         _refuse_podman(server)
+        context = client.get("Context") or ""
         builder = _builder(program, client["Version"])
         info: Any = json.loads(told.stdout or b"{}")
         security = [option.split(",")[0] for option in info.get("SecurityOptions") or ()]
-        features = features_of("legacy" if builder.kind == "legacy" else "buildkit", server["Version"])
         return Engine(
             name=cls.name,
             version=server["Version"],
+            program=program,
             rootless="name=rootless" in security,
             builder=builder.kind,
-            features=features | builder.features,
+            features=_features(builder, server["Version"]),
             client_version=client["Version"],
             builder_version=builder.version,
             builder_driver=builder.driver,
+            buildkit_version=builder.buildkit_version,
             storage_driver=info.get("Driver") or "",
             cgroup_version=info.get("CgroupVersion") or "",
             cgroup_manager=info.get("CgroupDriver") or "",
             runtime=info.get("DefaultRuntime") or "",
             selinux="name=selinux" in security,
-            is_remote=_is_remote(client.get("Context") or ""),
+            is_remote=is_elsewhere(_address(program, context)),
         )
 
     def build_command(self, request: BuildRequest) -> Command:
@@ -265,11 +269,12 @@ def _seconds(created: str) -> int:
 
 @frozen
 class _Builder:
-    """What builds, with buildx its version and driver, and the features that come with it."""
+    """What builds; with buildx its version, its driver, the BuildKit there, and the features that come with it."""
 
     kind: Builder
     version: str = ""
     driver: str = ""
+    buildkit_version: str = ""
     features: frozenset[str] = frozenset()
 
 
@@ -286,18 +291,59 @@ def _builder(program: str, client_version: str) -> _Builder:
     words = version.stdout.decode(errors="replace")
     number = re.search(r" v?(\d+(?:\.\d+)+)", words)
     driver = re.search(r"^Driver: *(\S+)", described, re.MULTILINE)
+    # `Buildkit:` in buildx before 0.12. A builder that has not been started yet does not tell.
+    buildkit = re.search(r"^Build[Kk]it(?: version)?: *v?(\d\S*)", described, re.MULTILINE)
     return _Builder(
         "buildx",
         number[1] if number else "",
         driver[1] if driver else "",
+        buildkit[1] if buildkit else "",
         frozenset({_EVENTS} if _prints_events(words) else ()),
     )
 
 
-def _is_remote(context: str) -> bool:
-    """Whether the daemon is spoken to over a network; a context other than the default may lead anywhere."""
-    host = os.environ.get("DOCKER_HOST", "")
-    return not host.startswith("unix://") if host else context not in ("", "default")
+def _features(builder: _Builder, version: str) -> frozenset[str]:
+    """What a builder can do with a daemon of that version; one that is not in the daemon has a BuildKit of its own."""
+    if builder.kind == "legacy":
+        return features_of("legacy", version)
+    if builder.driver not in ("", "docker"):
+        version = docker_with(builder.buildkit_version)
+    return builder.features | features_of("buildkit", version)
+
+
+def docker_with(buildkit: str) -> str:
+    """The version of docker that came with that version of BuildKit, or the last that came with one before it.
+
+    A BuildKit that does not tell its version has not been started yet, and will be of the newest.
+
+    >>> docker_with("0.8.2"), docker_with("0.12.5"), docker_with("0.9.3")
+    ('20.10', '25.0', '20.10')
+    """
+    numbers = version_numbers(buildkit)
+    return next((docker for first, docker in _BUILDKITS if version_numbers(first) <= numbers), "0")
+
+
+_BUILDKITS = (
+    ("0.20", "28.0"),
+    ("0.14", "27.0"),
+    ("0.13", "26.0"),
+    ("0.12", "25.0"),
+    ("0.11", "24.0"),
+    ("0.10", "23.0"),
+    ("0.8", "20.10"),
+    ("0.6", "19.03"),
+)
+"""First versions of BuildKit, and the versions of docker that have them built in, by docker's release notes."""
+
+
+def _address(program: str, context: str) -> str:
+    """Where the client finds its daemon; DOCKER_HOST comes before any context."""
+    if host := os.environ.get("DOCKER_HOST"):
+        return host
+    if context in ("", "default"):
+        return f"unix://{dockerd.SOCKET}"
+    asked = ask(Command((program, "context", "inspect", "--format", "{{.Endpoints.docker.Host}}", context)))
+    return asked.stdout.decode(errors="replace").strip()
 
 
 def _prints_events(version: str) -> bool:

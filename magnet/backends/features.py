@@ -32,6 +32,7 @@ def _everywhere_but(*kinds: str) -> dict[str, str]:
 
 FEATURES = (
     Feature("platform", "builds for a chosen platform", _everywhere_but("legacy")),
+    Feature("bind-mount", "mounts of this machine's files", _everywhere_but()),
     Feature("network", "networks of one's own, or none", _everywhere_but()),
     Feature("detach", "containers that go on running", _everywhere_but("buildah")),
     Feature("container-name", "containers with a name", _everywhere_but("buildah")),
@@ -39,6 +40,9 @@ FEATURES = (
     Feature("read-only", "a read-only root file system", _everywhere_but("buildah")),
 )
 """Every feature, in the order in which they are shown."""
+
+NEEDS_THIS_MACHINE = frozenset({"bind-mount"})
+"""What no engine can that is reached over a network."""
 
 
 def features_of(kind: str, version: str) -> frozenset[str]:

@@ -1,6 +1,7 @@
 """Podman, rootful and rootless."""
 
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,13 +11,14 @@ from magnet.backends import containers
 from magnet.backends.base import Answers, Backend, BuilderKind, Engine, RunPlan, host_user, image_id
 from magnet.backends.containers import buildah_reader, failed_build_step, human_size, ignore_arguments, split_name
 from magnet.backends.docker import image_from_inspection
+from magnet.backends.engine import is_elsewhere
 from magnet.backends.features import features_of
 from magnet.backends.requests import build_arguments, consistency, mount_value, run_arguments
 from magnet.errors import EngineError
 from magnet.events import Reader
 from magnet.model import RUN_LABEL, BuildRequest, Command, Image, ImageListing, RunRequest
 from magnet.process import Completed, Shell, ask, asking
-from magnet.values import replace
+from magnet.values import frozen, replace
 
 
 class Podman(Backend):
@@ -38,9 +40,12 @@ class Podman(Backend):
         info: Any = json.loads(answer.stdout)
         host = info["host"]
         version: str = info["version"]["Version"]
+        service = _service(program) if host.get("serviceIsRemote") else None
         return Engine(
             name=cls.name,
             version=version,
+            program=program,
+            client_version=service.client_version if service else "",
             rootless=bool(host["security"]["rootless"]),
             features=features_of(cls.name, version),
             storage_driver=info.get("store", {}).get("graphDriverName", ""),
@@ -49,7 +54,7 @@ class Podman(Backend):
             runtime=host.get("ociRuntime", {}).get("name", ""),
             ids=_ids(host.get("idMappings", {}).get("uidmap")),
             selinux=bool(host["security"].get("selinuxEnabled")),
-            is_remote=bool(host.get("serviceIsRemote")),
+            is_remote=service is not None and is_elsewhere(service.address),
         )
 
     @property
@@ -147,6 +152,27 @@ class Podman(Backend):
     def refused_run_options(self) -> Mapping[str, str]:
         """None: podman has them all."""
         return {}
+
+
+@frozen
+class _Service:
+    """What podman's client talks to, where it does not do the work itself."""
+
+    client_version: str
+    address: str
+
+
+def _service(program: str) -> _Service:
+    """The service that the client is told to use: https://docs.podman.io/en/latest/markdown/podman.1.html."""
+    versions = Command((program, "version", "--format", "{{json .}}"))
+    connections = Command((program, "system", "connection", "list", "--format", "json"))
+    with asking(versions) as first, asking(connections) as second:
+        version: Any = json.loads(first().stdout)
+        known: Any = json.loads(second().stdout or b"[]")
+    wanted = os.environ.get("CONTAINER_CONNECTION")
+    chosen = [one["URI"] for one in known if (one["Name"] == wanted if wanted else one.get("Default"))]
+    address = os.environ.get("CONTAINER_HOST") or next(iter(chosen), "")
+    return _Service(version["Client"]["Version"], address)
 
 
 def _ids(ranges: Any) -> int | None:

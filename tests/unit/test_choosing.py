@@ -15,7 +15,7 @@ from magnet.backends.docker import Docker
 from magnet.backends.features import features_of
 from magnet.backends.podman import Podman
 from magnet.errors import CommandFailed, EngineError, MagnetError, UsageError
-from magnet.model import BuildRequest, Command, Image, ImageListing, Platform, Pull, RunRequest, RunResult
+from magnet.model import BuildRequest, Command, Image, ImageListing, Mount, Platform, Pull, RunRequest, RunResult
 from magnet.process import Children, Shell
 from magnet.values import replace
 
@@ -63,10 +63,16 @@ def told(error: MagnetError) -> tuple[str, tuple[str, ...], str | None]:
     return error.message, error.detail, error.hint
 
 
-def docker(client: str = "28.2.2", server: object = None, security: Sequence[str] = (), more: str = "") -> str:
+def docker(
+    client: str = "28.2.2",
+    server: object = None,
+    security: Sequence[str] = (),
+    more: str = "",
+    context: str = "default",
+) -> str:
     """A docker that answers; `more` are further cases of its subcommands."""
     engine = {"Version": "27.5.1", "Components": [{"Name": "Engine"}, {"Name": "containerd"}]}
-    version = json.dumps({"Client": {"Version": client}, "Server": server or engine})
+    version = json.dumps({"Client": {"Version": client, "Context": context}, "Server": server or engine})
     info = json.dumps({"SecurityOptions": list(security)})
     return f"case $1 in version) echo '{version}';; info) echo '{info}';; {more} *) exit 1;; esac"
 
@@ -78,7 +84,11 @@ def podman(rootless: bool = False) -> str:
 
 def buildah(rootless: bool = False) -> str:
     info = json.dumps({"host": {"rootless": rootless}})
-    return f"""case $1 in version) echo '{{"version": "1.28.2"}}';; info) echo '{info}';; esac"""
+    ids = "0 1001 1\\n1 100000 65536\\n"
+    return (
+        f"""case $1 in version) echo '{{"version": "1.28.2"}}';; info) echo '{info}';; """
+        f"""unshare) printf '{ids}';; esac"""
+    )
 
 
 DOWN = 'echo "Cannot connect to the Docker daemon at unix:///x/docker.sock. Is the docker daemon running?" >&2; exit 1'
@@ -201,15 +211,118 @@ def test_docker_is_used_as_what_it_is(
 @pytest.mark.parametrize("rootless", [False, True])
 @pytest.mark.parametrize("isolation", [None, "oci", "rootless", "chroot"])
 def test_podman_and_buildah_are_used_as_what_they_are(
-    rootless: bool, isolation: str | None, install: Install, monkeypatch: pytest.MonkeyPatch
+    rootless: bool, isolation: str | None, install: Install, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     install("podman", podman(rootless))
     install("buildah", buildah(rootless))
     if isolation:
         monkeypatch.setenv("BUILDAH_ISOLATION", isolation)
     features = features_of("buildah", "1.28.2") - {"network" if isolation == "chroot" else ""}
-    assert choose("podman").engine == Engine("podman", "4.3.1", rootless, "buildah", features_of("podman", "4.3.1"))
-    assert choose("buildah").engine == Engine("buildah", "1.28.2", rootless, "buildah", features)
+    programs = tmp_path / "bin"
+    assert choose("podman").engine == Engine(
+        "podman", "4.3.1", rootless, "buildah", features_of("podman", "4.3.1"), program=f"{programs}/podman"
+    )
+    assert choose("buildah").engine == Engine(
+        "buildah", "1.28.2", rootless, "buildah", features, program=f"{programs}/buildah",
+        ids=65537 if rootless else None,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("host", "context", "is_remote"),
+    [
+        ("", "default", False),
+        ("", "desktop-linux", False),
+        ("", "far", True),
+        ("", "gone", True),
+        ("unix:///x/docker.sock", "default", False),
+        ("tcp://127.0.0.1:2375", "default", False),
+        ("tcp://docker:2376", "default", True),
+        ("ssh://me@far", "default", True),
+    ],
+)
+def test_a_docker_that_is_reached_over_a_network_is_remote(
+    host: str, context: str, is_remote: bool, install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoints = "context) case $5 in desktop-linux) echo unix:///x.sock;; far) echo ssh://me@far;; *) exit 1;; esac;;"
+    install("docker", docker("20.10.24", context=context, more=endpoints))
+    monkeypatch.setenv("DOCKER_HOST", host)
+    engine = choose("docker").engine
+    assert (engine.is_remote, "bind-mount" in engine.features) == (is_remote, not is_remote)
+
+
+@pytest.mark.parametrize(
+    ("described", "driver", "buildkit", "like"),
+    [
+        ("Driver: docker\nBuildKit version: v0.8+unknown", "docker", "0.8+unknown", "27.5.1"),
+        ("Driver: docker-container\nBuildKit version: v0.8.2", "docker-container", "0.8.2", "20.10"),
+        ("Driver: docker-container\nBuildkit: v0.12.5", "docker-container", "0.12.5", "25.0"),
+        ("Driver: docker-container\nStatus: inactive", "docker-container", "", "99"),
+    ],
+    ids=["in the daemon", "older than the daemon", "in buildx's old words", "not started"],
+)
+def test_what_a_builder_can_do_is_told_by_the_buildkit_that_it_builds_with(
+    described: str, driver: str, buildkit: str, like: str, install: Install
+) -> None:
+    printed = described.replace("\n", "\\n")
+    install("docker", docker(more=f"buildx) case $2 in version) echo b v0.10.0;; *) printf '{printed}';; esac;;"))
+    engine = choose("docker").engine
+    assert (engine.version, engine.builder_version, engine.builder_driver) == ("27.5.1", "0.10.0", driver)
+    assert (engine.buildkit_version, engine.features) == (buildkit, features_of("buildkit", like))
+
+
+def service(*, connections: object = ()) -> str:
+    """A podman whose client is told to use a service."""
+    info = {"version": {"Version": "5.4.2"}, "host": {"security": {"rootless": False}, "serviceIsRemote": True}}
+    version = {"Client": {"Version": "4.3.1"}, "Server": {"Version": "5.4.2"}}
+    answers = {"info": info, "version": version, "system": connections}
+    cases = "".join(f"{word}) echo '{json.dumps(answer)}';; " for word, answer in answers.items())
+    return f"case $1 in {cases}esac"
+
+
+CONNECTIONS = [
+    {"Name": "machine", "URI": "ssh://core@127.0.0.1:41000/run/podman.sock", "Default": True},
+    {"Name": "far", "URI": "ssh://root@far/run/podman.sock", "Default": False},
+]
+
+
+@pytest.mark.parametrize(
+    ("environ", "connections", "is_remote"),
+    [
+        ({}, CONNECTIONS, False),
+        ({"CONTAINER_CONNECTION": "far"}, CONNECTIONS, True),
+        ({"CONTAINER_CONNECTION": "gone"}, CONNECTIONS, True),
+        ({"CONTAINER_HOST": "unix:///x.sock", "CONTAINER_CONNECTION": "far"}, CONNECTIONS, False),
+        ({"CONTAINER_HOST": "tcp://far:8080"}, [], True),
+        ({}, [], True),
+    ],
+)
+def test_a_podman_that_is_a_client_tells_both_versions_and_where_its_service_is(
+    environ: dict[str, str], connections: object, is_remote: bool, install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("podman", service(connections=connections))
+    for name in ("CONTAINER_HOST", "CONTAINER_CONNECTION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    engine = choose("podman").engine
+    assert (engine.version, engine.client_version, engine.is_remote) == ("5.4.2", "4.3.1", is_remote)
+    lost = {"bind-mount"} if is_remote else set()
+    assert engine.features == features_of("podman", "5.4.2") - lost
+
+
+def test_an_engine_that_is_reached_over_a_network_is_not_asked_to_mount_what_is_here(
+    install: Install, shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("podman", service())
+    monkeypatch.setenv("CONTAINER_HOST", "tcp://far:8080")
+    with pytest.raises(EngineError) as caught:
+        choose("podman").run(RunRequest("x", mounts=(Mount("/etc", "/m"),)), shell, "c")
+    assert told(caught.value) == (
+        "podman 5.4.2 cannot mount this machine's `/etc`: it is reached over a network", (),
+        "docker, podman and buildah have it; none of the engines here can",
+    )  # fmt: skip
+    assert set(calls(tmp_path)) == {"info", "version", "system"}
 
 
 PODMAN_SERVER = {"Version": "4.3.1", "Components": [{"Name": "Podman Engine"}, {"Name": "Conmon"}]}
@@ -237,12 +350,16 @@ PODMAN_SERVER = {"Version": "4.3.1", "Components": [{"Name": "Podman Engine"}, {
             docker(server=PODMAN_SERVER), {}, "the docker client here talks to podman, not to a docker daemon", (),
             "use --backend podman",
         ),
+        (
+            """echo '{"Client": {"APIVersion": "4.3.1", "Version": "4.3.1"}}'""", {},
+            "`docker` here is podman under another name", (), "use --backend podman",
+        ),
         ("""echo '{"Client": {"Version": "1"}, "Server": null}'""", {}, "docker does not work here",
          ('{"Client": {"Version": "1"}, "Server": null}',), None),
         ("for n in 1 2 3 4 5; do echo $n; done >&2; exit 1", {}, "docker does not work here", ("2", "3", "4", "5"), None),
         ("echo garbage", {}, "docker does not work here", ("garbage",), None),
     ],
-    ids=["down", "no host", "down, in new words", "denied", "podman", "no server", "broken", "garbage"],
+    ids=["down", "no host", "down, in new words", "denied", "podman", "podman's shim", "no server", "broken", "garbage"],
 )  # fmt: skip
 def test_a_docker_that_cannot_be_used_says_why_and_what_to_do(
     script: str, environ: dict[str, str], message: str, detail: tuple[str, ...], hint: str | None, install: Install,
