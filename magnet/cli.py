@@ -51,7 +51,7 @@ def _run(settings: Settings, environ: Mapping[str, str]) -> int:
             os.chdir(settings.directory)
         except OSError as error:
             raise UsageError(f"cannot change to {settings.directory}: {error.strerror}") from error
-    if settings.words[:1] in (("cache",), ("logs",)) and not settings.list_targets:
+    if settings.words[:1] in (("cache",), ("logs",), ("doctor",), ("backends",)) and not settings.list_targets:
         return _command(settings, environ)
     loaded = _load(settings.file, environ)
     if settings.list_targets:
@@ -95,12 +95,21 @@ def _command(settings: Settings, environ: Mapping[str, str]) -> int:
         from magnet import logcommand  # a build needs none of it
 
         return logcommand.run(settings.words, root, as_json=settings.as_json)
+    backend = settings.backend or environ.get("MAGNET_BACKEND")
+    if settings.words[0] == "doctor":
+        from magnet import doctorcommand  # nor of this
+
+        return doctorcommand.run(settings.words, root, given=backend, as_json=settings.as_json)
+    if settings.words[0] == "backends":
+        from magnet import backendscommand  # nor of this
+
+        return backendscommand.run(settings.words, root, settings.backend, environ, as_json=settings.as_json)
     from magnet.commands import Given, run  # nor of this
 
     given = Given(
         root=root,
         remove_containers=remove_containers,
-        backend=settings.backend or environ.get("MAGNET_BACKEND"),
+        backend=backend,
         dry_run=settings.dry_run,
         as_json=settings.as_json,
     )

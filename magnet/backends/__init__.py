@@ -1,10 +1,11 @@
 """The table of backends, and the choice of one."""
 
+from collections.abc import Iterator
 from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from magnet.errors import EngineError, UsageError, did_you_mean
+from magnet.errors import EngineError, MagnetError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from magnet.backends.base import Backend
@@ -15,18 +16,18 @@ BACKENDS = {
     "podman": "magnet.backends.podman:Podman",
     "buildah": "magnet.backends.buildah:Buildah",
 }
-"""Where every backend is, by name, in the order in which they are tried. One is imported when it is tried."""
+"""Where magnet's own backends are, by name, in the order in which they are tried. One is imported when it is tried."""
 
 
 def choose(name: str | None) -> "Backend":
     """The backend of that name, or the first whose engine answers; EngineError with all reasons if none does.
 
-    One that is named is probed when it is first asked for more than an image.
+    One that is named is probed when it is first asked for more than an image. Those of other packages are tried last.
     """
     if name is not None:
         return backend(name)()
     reasons = []
-    for known in BACKENDS:
+    for known in every_name():
         try:
             return backend(known).find()
         except EngineError as error:
@@ -41,7 +42,7 @@ def choose(name: str | None) -> "Backend":
 def usable(*, besides: str = "") -> "tuple[Engine, ...]":
     """What a probe finds of every engine that answers here, in the order of the table; all but one, where asked so."""
     found = []
-    for name in BACKENDS:
+    for name in every_name():
         if name != besides:
             with suppress(EngineError):
                 found.append(backend(name)().engine)
@@ -49,21 +50,33 @@ def usable(*, besides: str = "") -> "tuple[Engine, ...]":
 
 
 def remove_containers(name: str, run_id: str) -> None:
-    """Remove the containers of a run that was killed, where the backend's engine still answers."""
-    with suppress(EngineError):
+    """Remove the containers of a run that was killed, where the backend is still there, and its engine answers."""
+    with suppress(MagnetError):
         choose(name).remove_containers(run_id)
 
 
 def check_name(name: str) -> None:
     """Raise UsageError where no backend is called `name`."""
-    if name not in BACKENDS:
-        hint = did_you_mean(name, BACKENDS) or f"known are: {', '.join(BACKENDS)}"
+    if name not in BACKENDS and name not in (known := list(every_name())):
+        hint = did_you_mean(name, known) or f"known are: {', '.join(known)}"
         raise UsageError(f"there is no backend `{name}`", hint=hint)
 
 
 def backend(name: str) -> "type[Backend]":
-    """The class of the backend of that name; UsageError where there is none."""
+    """The class of the backend of that name; UsageError where there is none, EngineError where it is broken."""
     check_name(name)
+    if name not in BACKENDS:
+        from magnet.backends import plugins
+
+        return plugins.load(name)
     module, _, attribute = BACKENDS[name].partition(":")
     found: type[Backend] = getattr(import_module(module), attribute)
     return found
+
+
+def every_name() -> Iterator[str]:
+    """The names of all backends: magnet's own, and then those of other packages, which are looked for only then."""
+    yield from BACKENDS
+    from magnet.backends import plugins
+
+    yield from (name for name in plugins.names() if name not in BACKENDS)

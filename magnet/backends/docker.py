@@ -314,16 +314,21 @@ def _features(builder: _Builder, version: str) -> frozenset[str]:
 def docker_with(buildkit: str) -> str:
     """The version of docker that came with that version of BuildKit, or the last that came with one before it.
 
-    A BuildKit that does not tell its version has not been started yet, and will be of the newest.
+    A BuildKit that does not tell its version has not been started yet, and counts as the newest.
 
-    >>> docker_with("0.8.2"), docker_with("0.12.5"), docker_with("0.9.3")
-    ('20.10', '25.0', '20.10')
+    >>> docker_with("0.8.2"), docker_with("0.12.5"), docker_with("0.9.3"), docker_with("")
+    ('20.10', '25.0', '20.10', 'newest')
     """
+    if not buildkit:
+        return "newest"
     numbers = version_numbers(buildkit)
     return next((docker for first, docker in _BUILDKITS if version_numbers(first) <= numbers), "0")
 
 
 _BUILDKITS = (
+    ("0.26", "29.1"),
+    ("0.25", "28.5"),
+    ("0.23", "28.3"),
     ("0.20", "28.0"),
     ("0.14", "27.0"),
     ("0.13", "26.0"),

@@ -257,7 +257,7 @@ def test_a_docker_that_is_reached_over_a_network_is_remote(
         ("Driver: docker\nBuildKit version: v0.8+unknown", "docker", "0.8+unknown", "27.5.1"),
         ("Driver: docker-container\nBuildKit version: v0.8.2", "docker-container", "0.8.2", "20.10"),
         ("Driver: docker-container\nBuildkit: v0.12.5", "docker-container", "0.12.5", "25.0"),
-        ("Driver: docker-container\nStatus: inactive", "docker-container", "", "99"),
+        ("Driver: docker-container\nStatus: inactive", "docker-container", "", "newest"),
     ],
     ids=["in the daemon", "older than the daemon", "in buildx's old words", "not started"],
 )
