@@ -9,6 +9,7 @@ from types import MappingProxyType
 from magnet import context as contexts
 from magnet import reading
 from magnet.backends.base import Backend, same_platform
+from magnet.backends.builders import Unseen
 from magnet.context import Entry, Walked
 from magnet.errors import EngineError, MagnetfileError
 from magnet.index import FileIndex, Tree
@@ -150,15 +151,18 @@ def defeats_layer_cache(prepared: Prepared, backend: Backend) -> bool:
     nothing, and thinks that those below a link to a directory match nothing, though it does copy what they match:
     https://github.com/moby/buildkit/issues/2300
     """
-    read, builder = prepared.reading, backend.builder_kind
-    if any(_is_unseen(option, builder) for option in prepared.recipe.options):
+    read, unseen = prepared.reading, backend.builder.unseen
+    if any(_is_unseen(option, unseen) for option in prepared.recipe.options):
         return True
-    if builder == "buildah":
-        is_for_another = prepared.recipe.platform is not None and _begins_from_nothing(read)
-        return _mounts_something(read) or _expands_arguments(read) or is_for_another
-    if builder == "legacy":
-        return False
-    sources = read.sources
+    if "platform" in unseen and prepared.recipe.platform is not None and _begins_from_nothing(read):
+        return True
+    if ("mounts" in unseen and _mounts_something(read)) or ("arguments" in unseen and _expands_arguments(read)):
+        return True
+    return "wildcards" in unseen and _has_wildcards_that_seem_empty(prepared)
+
+
+def _has_wildcards_that_seem_empty(prepared: Prepared) -> bool:
+    sources = prepared.reading.sources
     links = {os.fsdecode(entry.path) for entry in prepared.tree.entries if entry.kind == "link"}
     if sources is None:
         return bool(links)
@@ -171,16 +175,17 @@ def is_another_ones(image: Image, prepared: Prepared, backend: Backend) -> bool:
 
     That is noticed where none was asked for, and so it must be this machine's: where a stage begins from nothing.
     """
-    if backend.builder_kind != "buildah" or prepared.recipe.platform or not _begins_from_nothing(prepared.reading):
+    is_seen = "platform" not in backend.builder.unseen
+    if is_seen or prepared.recipe.platform or not _begins_from_nothing(prepared.reading):
         return False
     return not same_platform(image.platform, this_machine())
 
 
-def _is_unseen(option: Option, builder: str) -> bool:
+def _is_unseen(option: Option, unseen: Set[Unseen]) -> bool:
     """Whether a step that was done without an option would be taken for one that is to be done with it."""
     if option.name == "--network":
         # One network is as good as another, but none is not.
-        return option.value == "none" and builder in ("buildah", "legacy")
+        return option.value == "none" and "no network" in unseen
     return option.name not in ("--secret", "--ssh")
 
 
@@ -353,19 +358,19 @@ def _on_disk(
     """
     context, file = prepared.context, prepared.dockerfile
     named = scratch / prepared.tree.digest
-    is_legacy = backend.builder_kind == "legacy"
-    if is_legacy:
+    is_sent = backend.builder.context == "sent"
+    if is_sent:
         _check_for_legacy_builder(context, prepared.tree, file)
-    if context.directory is None or not _is_in_place(prepared, backend) or is_legacy:
+    if context.directory is None or not _is_in_place(prepared, backend) or is_sent:
         if not dry_run:
             from magnet.staging import stage
 
             with measure("staging the context", prepared.tree.size) as advance:
                 stage(prepared.tree.entries, named, advance)
-        if is_legacy:
+        if is_sent:
             return named, _staged(file, prepared.tree, named), None
         return named, *_ignoring((), file, backend, scratch)
-    if backend.builder_kind == "buildah":
+    if backend.builder.context == "read":
         return context.directory, *_ignoring(context.ignores(), file, backend, scratch)
     named.symlink_to(context.directory)
     return named, *_ignoring(context.ignores(), file, backend, scratch)
@@ -373,7 +378,7 @@ def _on_disk(
 
 def _is_in_place(prepared: Prepared, backend: Backend) -> bool:
     # Podman and buildah mount all of a directory into a step, whatever is ignored.
-    mounts_all = backend.builder_kind == "buildah" and prepared.reading.mounts_context
+    mounts_all = backend.builder.context == "read" and prepared.reading.mounts_context
     return prepared.context.in_place and not mounts_all
 
 
@@ -398,7 +403,7 @@ def _ignoring(patterns: Sequence[str], file: Path, backend: Backend, scratch: Pa
     """
     # Without any pattern, podman would read an ignore file of the context in spite of all.
     text = "".join(f"{pattern}\n" for pattern in patterns or [_IGNORES_NOTHING])
-    if backend.builder_kind == "buildah":
+    if backend.builder.context == "read":
         ignorefile = scratch / "ignore"
         ignorefile.write_text(text, "utf-8", "surrogateescape")
         return file, ignorefile

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar, Self, TypeVar
 
-from magnet.backends.engine import BuilderKind as BuilderKind
+from magnet.backends.builders import BUILDERS, Builder
 from magnet.backends.engine import Engine as Engine
 from magnet.backends.features import NEEDS_THIS_MACHINE, who_has
 from magnet.errors import BuildFailed, CommandFailed, EngineError, MagnetfileError
@@ -91,9 +91,9 @@ class Backend(ABC):
         return self._engine
 
     @property
-    def builder_kind(self) -> BuilderKind:
-        """What builds: it decides how a context is handed over."""
-        return self.engine.builder
+    def builder(self) -> Builder:
+        """What builds: it decides what the engine is given."""
+        return BUILDERS[self.engine.builder]
 
     @classmethod
     def find(cls) -> Self:
@@ -175,6 +175,14 @@ class Backend(ABC):
     def push_command(self, reference: str) -> Command:
         """The command that sends an image to its registry."""
         return self._command("push", reference)
+
+    def save_command(self, image: str, file: Path) -> Command:
+        """The command that writes an image to a file, which is not there, as a docker-archive."""
+        return self._command("save", f"--output={file}", image)
+
+    def load_command(self, file: Path) -> Command:
+        """The command that puts the image of a docker-archive into the engine's store."""
+        return self._command("load", "--quiet", f"--input={file}")
 
     def is_missing(self, answer: Completed) -> bool:
         """Whether a failed `inspect_command` says that there is no such image, and nothing worse."""
@@ -358,6 +366,20 @@ class Backend(ABC):
     def push(self, reference: str, shell: Shell) -> None:
         """Send an image to the registry that its name begins with."""
         self._must(shell, self.push_command(reference))
+
+    def save(self, image: Image, file: Path, shell: Shell) -> None:
+        """Write an image to a file, which is not there, as a docker-archive without names."""
+        self._must(shell, self.save_command(image.id or next(iter(image.tags), "<image>"), file))
+        if not shell.dry_run and not file.is_file():
+            raise EngineError(f"{self.engine} said that it saved {image.id}, but did not")
+
+    def load(self, file: Path, image_id: str, shell: Shell) -> Image:
+        """Put the image of a docker-archive into the engine's store; it must be there afterwards, with this id."""
+        self._must(shell, self.load_command(file))
+        image = Image(id=image_id) if shell.dry_run else self.inspect(image_id, shell)
+        if image is None:
+            raise EngineError(f"{self.engine} said that it loaded the image {image_id}, but does not have it")
+        return image
 
     def remove_containers(self, run_id: str) -> None:
         """Remove every container that a run made and that is still there."""

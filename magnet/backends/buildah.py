@@ -4,10 +4,12 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 from magnet.backends import containers
-from magnet.backends.base import Backend, BuilderKind, Engine, RunPlan, host_user, image_id
+from magnet.backends.base import Backend, Engine, RunPlan, host_user, image_id
+from magnet.backends.builders import BUILDERS, Builder
 from magnet.backends.containers import buildah_reader, failed_build_step, ignore_arguments, split_name
 from magnet.backends.features import features_of
 from magnet.backends.options import RUN_OPTIONS
@@ -72,9 +74,9 @@ class Buildah(Backend):
         )
 
     @property
-    def builder_kind(self) -> BuilderKind:
+    def builder(self) -> Builder:
         """Buildah's library, which it takes no probe to know."""
-        return "buildah"
+        return BUILDERS["buildah"]
 
     def build_command(self, request: BuildRequest) -> Command:
         """`buildah build`, with the layer cache that it leaves off, and without the newer base that it would pull."""
@@ -125,6 +127,14 @@ class Buildah(Backend):
             labels=config.get("Labels") or {},
             has_triggers=bool(config.get("OnBuild")),
         )
+
+    def save_command(self, image: str, file: Path) -> Command:
+        """`buildah push` to an archive."""
+        return self._command("push", "--quiet", image, _archive(file))
+
+    def load_command(self, file: Path) -> Command:
+        """`buildah pull` from an archive."""
+        return self._command("pull", "--quiet", _archive(file))
 
     def images_command(self, name: str | None) -> Command:
         """`buildah images`, as one JSON array."""
@@ -245,6 +255,16 @@ def _ids(uid_map: str) -> int:
     65537
     """
     return sum(int(line.split()[2]) for line in uid_map.splitlines())
+
+
+def _archive(file: Path) -> str:
+    """An archive, as the libraries of podman and buildah name it; after a colon there would be a name in it."""
+    if ":" in str(file):
+        raise EngineError(
+            f"buildah cannot read or write archives below a path with a colon: {file.parent}",
+            hint="move the project or its cache, or use --backend docker or --backend podman",
+        )
+    return f"docker-archive:{file}"
 
 
 def _mount(mount: Mount) -> str:

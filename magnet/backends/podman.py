@@ -5,10 +5,12 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, ClassVar
 
 from magnet.backends import containers
-from magnet.backends.base import Answers, Backend, BuilderKind, Engine, RunPlan, host_user, image_id
+from magnet.backends.base import Answers, Backend, Engine, RunPlan, host_user, image_id
+from magnet.backends.builders import BUILDERS, Builder
 from magnet.backends.containers import buildah_reader, failed_build_step, human_size, ignore_arguments, split_name
 from magnet.backends.docker import image_from_inspection
 from magnet.backends.engine import is_elsewhere
@@ -58,9 +60,9 @@ class Podman(Backend):
         )
 
     @property
-    def builder_kind(self) -> BuilderKind:
+    def builder(self) -> Builder:
         """Buildah's library, which it takes no probe to know."""
-        return "buildah"
+        return BUILDERS["buildah"]
 
     def build_command(self, request: BuildRequest) -> Command:
         """`podman build`, in docker's image format: the other one drops HEALTHCHECK, ONBUILD and SHELL."""
@@ -102,10 +104,11 @@ class Podman(Backend):
     def _told_apart(self, wanted: Sequence[str], command: Command, answer: Completed) -> Mapping[str, Image | None]:
         """The images by the names that were asked for: those that are here come in order, others are named on stderr.
 
-        Both was seen from 4.3 to 5.4: `Error: inspecting object: localhost/app:1: image not known`.
+        4.3 says `Error: inspecting object: localhost/app:1: image not known`, 5.4 without `inspecting object: `, and all
+        but one of them without `Error: `, too.
         """
-        said = answer.stderr.decode(errors="replace").splitlines()
-        missing = {name for name in wanted if any(line.endswith(f"object: {name}: image not known") for line in said)}
+        said = [f" {line}" for line in answer.stderr.decode(errors="replace").splitlines()]
+        missing = {name for name in wanted if any(line.endswith(f" {name}: image not known") for line in said)}
         here = [name for name in wanted if name not in missing]
         found = self._understood(_images, answer, command) if answer.stdout.strip() else []
         if len(found) != len(here) or (answer.returncode != 0 and not missing):
@@ -116,6 +119,10 @@ class Podman(Backend):
         """An image from podman's JSON."""
         (found,) = _images(output)
         return found
+
+    def save_command(self, image: str, file: Path) -> Command:
+        """`podman save`."""
+        return self._command("save", "--quiet", "--format=docker-archive", f"--output={file}", image)
 
     def images_command(self, name: str | None) -> Command:
         """`podman images`, as one JSON array."""

@@ -18,6 +18,7 @@ from uuid import uuid4
 import pytest
 from blake3 import blake3
 
+from magnet.backends import builders
 from magnet.backends.base import Engine
 from magnet.building import Builder
 from magnet.cache import KEPT, BuildCache, BuildName, Hit, Miss, reference
@@ -54,8 +55,8 @@ class World:
     # What an engine can do.
 
     @property
-    def builder_kind(self) -> str:
-        return self.engine.builder
+    def builder(self) -> builders.Builder:
+        return builders.BUILDERS[self.engine.builder]
 
     @contextmanager
     def asking(self, names: Iterable[str], *_: object) -> Iterator[Callable[[], dict[str, Image | None]]]:
@@ -94,7 +95,7 @@ class World:
     def keys(self) -> set[str]:
         return {name.partition(":")[2] for name in self.names() if name.startswith("localhost/magnet:")}
 
-    def builder(self, identity: str = "app") -> Builder:
+    def doing(self, identity: str = "app") -> Builder:
         def write(_: int, data: bytes) -> None:
             self.said.append(data.decode())
 
@@ -107,24 +108,24 @@ class World:
         return self.root.parent / "cache"
 
     def keys_of(self, identity: str = "app") -> BuildCache:
-        builder = self.builder()
+        builder = self.doing()
         name = BuildName(identity, "/Dockerfile", None, ".")
         return BuildCache(builder.backend, builder.shell, self.cache, name)
 
     def prepare(self, identity: str = "app", **recipe: Any) -> Prepared:
         with FileIndex(self.cache / "index") as index:
-            return self.builder(identity).prepare(Recipe(**recipe), self.root, index)
+            return self.doing(identity).prepare(Recipe(**recipe), self.root, index)
 
     def make(self, identity: str = "app", *, force: bool = False, **recipe: Any) -> tuple[str, bool]:
         """The image's id, and whether it was there already."""
         with FileIndex(self.cache / "index") as index:
-            built = self.builder(identity).build(self.prepare(identity, **recipe), index, force=force)
+            built = self.doing(identity).build(self.prepare(identity, **recipe), index, force=force)
         assert built.image.tags == self.prepare(**recipe).recipe.tags
         self.took = built.took
         return built.image.id, built.is_cached
 
     def why(self, **recipe: Any) -> tuple[str, ...]:
-        answer = self.builder().ask(self.prepare(**recipe))
+        answer = self.doing().ask(self.prepare(**recipe))
         assert not answer.is_done
         return answer.reasons
 
@@ -307,7 +308,7 @@ def test_the_reason_of_a_build_names_what_changed(
 ) -> None:
     assert world.why() == ("there was no build of this before",)
     world.make()
-    assert world.builder().ask(world.prepare()).is_done
+    assert world.doing().ask(world.prepare()).is_done
     change(world)
     assert world.why(**recipe) == reasons
 
@@ -396,10 +397,10 @@ def test_explain_prints_each_build_with_its_reasons(world: World, monkeypatch: p
     monkeypatch.chdir(world.root)
     explain = Explain()
     world.make()
-    explain("app", world.builder(), world.prepare())
+    explain("app", world.doing(), world.prepare())
     written("Dockerfile", "ARG X\nFROM base\nCOPY $SRC /\n")(world)
     written("src/main.c", "changed")(world)
-    explain("app", world.builder("other"), world.prepare())
+    explain("app", world.doing("other"), world.prepare())
     widened = "the Dockerfile copies what cannot be known before it is built"
     assert printed(explain, as_json=False) == (
         "app: Dockerfile: done\n"
@@ -417,7 +418,7 @@ def test_files_prints_what_is_in_each_context_and_why(world: World, monkeypatch:
     (world.root / "src/link").symlink_to("main.c")
     written("src/main.c", "0123456789")(world)
     files = Files()
-    files("app", world.builder(), world.prepare())
+    files("app", world.doing(), world.prepare())
     main, other = (blake3(content).hexdigest() for content in (b"0123456789", b"other.c"))
     assert printed(files, as_json=False) == (
         "app: ../Dockerfile: 3 files, 23 bytes\n"

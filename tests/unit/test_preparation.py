@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from magnet.backends.builders import BUILDERS
+from magnet.backends.engine import BuilderKind
 from magnet.errors import EngineError
 from magnet.index import FileIndex
 from magnet.memory import Memory
@@ -20,8 +22,8 @@ Make = Callable[..., tuple[Prepared, BuildRequest]]
 class Engine:
     """An engine that has no images, as far as the preparation of a build needs one."""
 
-    def __init__(self, builder: str) -> None:
-        self.builder_kind = builder
+    def __init__(self, builder: BuilderKind) -> None:
+        self.builder = BUILDERS[builder]
 
     @contextmanager
     def asking(self, names: Iterable[str], *_: object) -> Iterator[Callable[[], dict[str, Image | None]]]:
@@ -45,7 +47,7 @@ def make(root: Path, tmp_path: Path) -> Iterator[Make]:
     shell = Shell(Children(), lambda *_: None, lambda _: None, root, {}, nullcontext)
 
     def make(
-        *lines: str, ignored: str = "", builder: str = "buildkit", modes: Modes = "keep", context: Any = None
+        *lines: str, ignored: str = "", builder: BuilderKind = "buildkit", modes: Modes = "keep", context: Any = None
     ) -> tuple[Prepared, BuildRequest]:
         (root / "Dockerfile").write_text("\n".join(["FROM scratch", *lines, ""]))
         (root / ".dockerignore").write_text(ignored)
@@ -134,7 +136,8 @@ def test_the_modes_of_git_are_one_context_under_every_umask(root: Path, make: Ma
 def test_a_layer_cache_is_not_trusted_with_what_it_is_known_to_miss(
     make: Make, lines: list[str], buildkit: bool, buildah: bool
 ) -> None:
-    for builder, expected in (("buildkit", buildkit), ("buildx", buildkit), ("buildah", buildah), ("legacy", False)):
+    missed: dict[BuilderKind, bool] = {"buildkit": buildkit, "buildx": buildkit, "buildah": buildah, "legacy": False}
+    for builder, expected in missed.items():
         prepared, _ = make(*lines, builder=builder)
         engine: Any = Engine(builder)
         assert defeats_layer_cache(prepared, engine) == expected, builder

@@ -2,9 +2,10 @@
 
 import pytest
 
-from magnet.backends.base import Backend, BuilderKind, Engine
+from magnet.backends.base import Backend, Engine
 from magnet.backends.buildah import Buildah
 from magnet.backends.docker import Docker
+from magnet.backends.engine import BuilderKind
 from magnet.backends.podman import Podman
 from magnet.model import BuildRequest
 from magnet.readers.buildah import BuildahReader

@@ -1,0 +1,38 @@
+"""What builds, as far as it decides what it is given: how it takes a context, and what its layer cache does not see."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from magnet.backends.engine import BuilderKind
+from magnet.values import frozen
+
+Unseen = Literal["arguments", "mounts", "no network", "platform", "wildcards"]
+
+
+@frozen
+class Builder:
+    """How a builder takes a context, and what its layer cache does not see.
+
+    `context` is `sent` where the client sends all of a directory, but for what the `.dockerignore` at its root
+    ignores, and finds the Dockerfile in it or adds one; `synced` where the builder fetches what is copied, keeps it
+    under the directory's name, and ignores what `<Dockerfile>.dockerignore` says; `read` where it reads the directory
+    where it is, ignores what the file of `--ignorefile` says, and mounts all of it into a step that mounts it.
+
+    `unseen` is with what a step is taken for one that was done before: with other values of `arguments` outside of
+    RUN; with other files that it `mounts`; with `no network` where it had one; for another `platform`, where a stage
+    begins from nothing; with other files that its `wildcards` match.
+    """
+
+    context: Literal["sent", "synced", "read"]
+    unseen: frozenset[Unseen]
+
+
+_BUILDKIT = Builder("synced", frozenset({"wildcards"}))
+
+BUILDERS: Mapping[BuilderKind, Builder] = {
+    "legacy": Builder("sent", frozenset({"no network"})),
+    "buildkit": _BUILDKIT,
+    "buildx": _BUILDKIT,
+    "buildah": Builder("read", frozenset({"arguments", "mounts", "no network", "platform"})),
+}
+"""The builders that magnet knows; `buildah` is its library, which is podman's, too."""
