@@ -92,10 +92,12 @@ class Builder:
 
     def print_command(self, prepared: Prepared) -> Image:
         """Print what would be run, and run nothing."""
+        self._check(prepared)
         with self.workspace.scratch() as scratch:
             return self.backend.build(request(prepared, self.backend, scratch, dry_run=True), self.shell)
 
     def _by_engine(self, prepared: Prepared) -> Image:
+        self._check(prepared)
         import_what_watches()
         with self.workspace.scratch() as scratch:
             asked = request(prepared, self.backend, scratch, dry_run=False, measure=self.shell.measure)
@@ -106,6 +108,11 @@ class Builder:
                 image = self._built(replace(asked, no_cache=True), prepared)
             return image
 
+    def _check(self, prepared: Prepared) -> None:
+        from magnet import preflight  # it reads the Dockerfile anew, and a build that is found done does without
+
+        preflight.check(prepared, self.backend)
+
     def _built(self, asked: BuildRequest, prepared: Prepared) -> Image:
         """The image; a failure tells where in the Dockerfile it was, and what may help."""
         try:
@@ -115,7 +122,7 @@ class Builder:
 
             if found := excerpt.find(prepared.dockerfile, error.step):
                 error.place, error.excerpt = (str(found.file), found.first, found.last), found.lines
-            error.hint = error.hint or hints.hint(error.step, (*error.said, *error.detail))
+            error.hint = error.hint or hints.hint(error.step, (*error.said, *error.detail), self.backend.name)
             raise
 
     def _cache(self, prepared: Prepared) -> BuildCache:

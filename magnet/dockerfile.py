@@ -19,10 +19,12 @@ from e2b_dockerfile_utils import (
 from magnet.errors import MagnetfileError, did_you_mean
 from magnet.model import EMPTY, SCRATCH, Platform, this_machine
 from magnet.sources import copied, excluded, flag, is_remote, keeps_parents, mounted, mounts, source_words
+from magnet.uses import Use, use, uses
 from magnet.values import frozen
 
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9-_.]*", re.IGNORECASE)
 _DIRECTIVE = re.compile(r"#\s*(syntax|escape|check)\s*=\s*(.+?)\s*", re.IGNORECASE)
+_EXPANDED_WORDS = frozenset({"EXPOSE", "LABEL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR"})
 _OUR_SYNTAX = re.compile(r"(docker\.io/)?docker/dockerfile([:@].*)?")
 
 
@@ -36,9 +38,14 @@ class Stage:
     index: int
     name: str | None
     base: str
-    line: int
+    start: DockerfileInstruction
     instructions: tuple[DockerfileInstruction, ...]
     platform: str | None = None
+
+    @property
+    def line(self) -> int:
+        """Where its FROM stands, from 1."""
+        return self.start.start_line
 
     def is_called(self, name: str) -> bool:
         """Whether `name` is this stage's name."""
@@ -164,6 +171,21 @@ class Dockerfile:
         mounts_context = any(reading.mounts_context(one) for one in needed)
         return Described(instructions, arguments, platforms, unchecked, mounts_context)
 
+    def uses(
+        self, stage: str | None = None, build_args: Mapping[str, str] = EMPTY, platform: Platform | None = None
+    ) -> tuple[Use, ...]:
+        """What the needed stages use that not every engine has, in order; MagnetfileError for a mistake in them.
+
+        Of a foreign grammar nothing is known but that it is one.
+        """
+        if self.is_foreign:
+            return (Use("foreign-syntax", f"# syntax={self.syntax}", 1, f"# syntax={self.syntax}"),)
+        reading = _Reading(self, build_args, platform)
+        found = list(reading.uses_before_stages())
+        for needed in reading.needed(self.stage(stage)):
+            found += reading.uses(needed)
+        return tuple(dict.fromkeys(found))
+
     def _no_stage(self, name: str) -> MagnetfileError:
         names = [str(stage) for stage in self.stages]
         return MagnetfileError(
@@ -232,7 +254,7 @@ def _stage(path: Path, index: int, instructions: Sequence[DockerfileInstruction]
                 raise _error(path, start.start_line, f"`{name}` cannot be the name of a stage")
         case _:
             raise _error(path, start.start_line, "FROM takes an image, or an image, AS and a name")
-    return Stage(index, name, base, start.start_line, tuple(instructions[1:]), flag(start, "platform"))
+    return Stage(index, name, base, start, tuple(instructions[1:]), flag(start, "platform"))
 
 
 def _stage_in(stages: Sequence[Stage], word: str) -> Stage | None:
@@ -372,6 +394,54 @@ class _Reading:
         steps = self._steps(stage)
         return any(True for instruction, scope in steps for _ in mounted(instruction, scope))
 
+    def uses_before_stages(self) -> Iterator[Use]:
+        """What the ARGs before the first FROM use."""
+        for instruction in self._dockerfile.arguments:
+            yield from uses(instruction, self._globals, instruction.start_line)
+
+    def uses(self, stage: Stage) -> Iterator[Use]:
+        """What one stage uses, where its own lines tell, with what its ONBUILDs will use."""
+        yield from uses(stage.start, self._globals, stage.line)
+        has_volumes = self._has_volumes(self._parent(stage))
+        is_root = self._is_root(self._parent(stage))
+        for instruction, scope in self._steps(stage):
+            self._check_words(instruction, scope)
+            yield from self._uses(instruction, scope)
+            if instruction.name == "VOLUME":
+                has_volumes = True
+            elif instruction.name == "USER":
+                is_root = _is_root(instruction, scope)
+            elif instruction.name == "RUN" and has_volumes:
+                yield use("volume-writes", "RUN after VOLUME", instruction, instruction.start_line)
+            elif instruction.name == "WORKDIR" and not is_root:
+                yield use("workdir-owner", "WORKDIR after USER", instruction, instruction.start_line)
+
+    def _uses(self, instruction: DockerfileInstruction, scope: _Scope) -> Iterator[Use]:
+        yield from uses(instruction, scope, instruction.start_line)
+        if instruction.name == "ONBUILD":
+            for trigger in self._trigger(instruction):
+                yield from uses(trigger, scope, instruction.start_line)
+
+    def _check_words(self, instruction: DockerfileInstruction, scope: _Scope) -> None:
+        """Raise MagnetfileError for words that cannot be expanded, where nothing else does."""
+        if instruction.name in _EXPANDED_WORDS:
+            for word in instruction.args:
+                scope.expand(word, instruction.start_line)
+
+    def _has_volumes(self, stage: Stage | None) -> bool:
+        """Whether a stage, or one that it starts from, declares a VOLUME."""
+        if stage is None:
+            return False
+        own = any(instruction.name == "VOLUME" for instruction in self._instructions(stage))
+        return own or self._has_volumes(self._parent(stage))
+
+    def _is_root(self, stage: Stage | None) -> bool:
+        """Whether the user at the end of a stage is root, as far as it tells; the user of an image is not known."""
+        if stage is None:
+            return True
+        last = next((step for step in reversed(list(self._steps(stage))) if step[0].name == "USER"), None)
+        return _is_root(*last) if last else self._is_root(self._parent(stage))
+
     def base(self, stage: Stage) -> str:
         """The image or stage that a stage's FROM names."""
         base = self._globals.expand(stage.base, stage.line)
@@ -433,9 +503,12 @@ class _Reading:
     def _trigger(self, instruction: DockerfileInstruction) -> list[DockerfileInstruction]:
         text = instruction.original.strip()[len("ONBUILD") :]
         try:
-            return parse_dockerfile_ast(f"# escape={self._dockerfile.escape}\n{text}\n").instructions
+            triggers = parse_dockerfile_ast(f"# escape={self._dockerfile.escape}\n{text}\n").instructions
         except DockerfileSyntaxError as error:
             raise _error(self._dockerfile.path, instruction.start_line, str(error).partition(": ")[2]) from error
+        for trigger in triggers:
+            trigger.start_line = instruction.start_line
+        return triggers
 
     def _declare(self, instruction: DockerfileInstruction, scope: _Scope) -> None:
         if instruction.name == "ARG":
@@ -467,6 +540,10 @@ def _declare_env(instruction: DockerfileInstruction, scope: _Scope) -> None:
     for name, value in zip(words[0::3], words[1::3], strict=True):
         if name is not None:
             scope.set_env(name, value)
+
+
+def _is_root(user: DockerfileInstruction, scope: _Scope) -> bool:
+    return (scope.expand(" ".join(user.args), user.start_line) or "").partition(":")[0] in ("root", "0")
 
 
 def _renumbered(flag: str, numbers: Mapping[str, int]) -> str:

@@ -38,6 +38,44 @@ FEATURES = (
     Feature("container-name", "containers with a name", _everywhere_but("buildah")),
     Feature("privileged", "privileged containers", _everywhere_but("buildah")),
     Feature("read-only", "a read-only root file system", _everywhere_but("buildah")),
+    Feature("run-mount", "`RUN --mount`", {"buildkit": "20.10", "podman": "4.0", "buildah": "1.24"}),
+    Feature("run-network", "`RUN --network`", {"buildkit": "23.0", "podman": "4.5", "buildah": "1.30"}),
+    Feature("run-security", "`RUN --security`", {}),
+    Feature("run-device", "`RUN --device`", {}),
+    Feature("heredoc", "here-documents in RUN, COPY and ADD", {"buildkit": "23.0", "podman": "4.8", "buildah": "1.33"}),
+    Feature(
+        "copy-chmod", "`COPY --chmod` and `ADD --chmod`", {"buildkit": "20.10", "podman": "4.0", "buildah": "1.24"}
+    ),
+    Feature("chmod-symbolic", "a `--chmod` in letters, as `u+x`", {"buildkit": "28.0", "buildah": "1.45"}),
+    Feature("chmod-variable", "a variable in `--chmod`", {"buildkit": "28.0", "podman": "4.0", "buildah": "1.24"}),
+    Feature("copy-link", "`COPY --link` and `ADD --link`", {"buildkit": "23.0", "podman": "5.7", "buildah": "1.42"}),
+    Feature("copy-parents", "`COPY --parents`", {"buildkit": "29.1", "podman": "5.5", "buildah": "1.40"}),
+    Feature(
+        "copy-exclude", "`COPY --exclude` and `ADD --exclude`", {"buildkit": "28.5", "podman": "5.3", "buildah": "1.38"}
+    ),
+    Feature("add-checksum", "`ADD --checksum`", {"buildkit": "25.0", "podman": "5.0", "buildah": "1.34"}),
+    # Podman and buildah have had it since 5.0 and 1.34, but copy the whole context where the clone fails.
+    Feature("add-git", "`ADD` of a git repository", {"buildkit": "25.0"}),
+    Feature("add-unpack", "`ADD --unpack`", {"buildkit": "28.3"}),
+    Feature(
+        "health-start-interval",
+        "`HEALTHCHECK --start-interval`",
+        {"buildkit": "25.0", "legacy": "25.0", "podman": "5.1", "buildah": "1.36"},
+    ),
+    # Podman 5 and buildah 1.39 take `${X:?why}` for `why`.
+    Feature("expansion-required", "`${X:?why}`", {"buildkit": ALWAYS, "legacy": ALWAYS}),
+    Feature("expansion-unset", "`${X-y}`, `${X+y}` and `${X?why}`", {"buildkit": "25.0", "legacy": "25.0"}),
+    Feature(
+        "expansion-pattern",
+        "`${X#y}`, `${X%y}` and `${X/y/z}`",
+        {"buildkit": "26.0", "legacy": "26.0", "podman": "5.4", "buildah": "1.39"},
+    ),
+    Feature("foreign-syntax", "a `# syntax=` of others than docker/dockerfile", {"buildkit": ALWAYS}),
+    Feature("from-platform", "`FROM --platform`", _everywhere_but("legacy")),
+    Feature(
+        "volume-writes", "RUN that writes into a VOLUME", {"buildkit": ALWAYS, "podman": "5.2", "buildah": "1.37"}
+    ),
+    Feature("workdir-owner", "a WORKDIR that belongs to the USER", _everywhere_but("legacy")),
 )
 """Every feature, in the order in which they are shown."""
 

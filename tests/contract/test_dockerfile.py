@@ -1,0 +1,58 @@
+"""What a Dockerfile says means the same on every engine, or is refused before anything starts."""
+
+import re
+
+import pytest
+
+from magnet.backends import choose
+from tests.contract.engines import Column, Magnet
+
+# The features that lines use, the lines, and what then is to be found in the image, as a shell tells it.
+USES = (
+    ({"heredoc"}, "RUN <<EOF\necho here >/heredoc\nEOF", "cat /heredoc", "here"),
+    ({"run-mount"}, "RUN --mount=type=cache,target=/c echo 1 >/c/x && ls /c >/mounted", "cat /mounted", "x"),
+    ({"run-network", "network"}, "RUN --network=none ls /sys/class/net >/network", "cat /network", "lo"),
+    ({"copy-link"}, "COPY --link a /linked", "cat /linked", "of a"),
+    ({"copy-parents"}, "COPY --parents d/b /parents/", "ls /parents/d", "b"),
+    ({"copy-exclude"}, "COPY --exclude=b d /excluded", "ls -A /excluded | wc -l", "1"),
+    ({"copy-chmod"}, "COPY --chmod=0701 a /mode", "stat -c %a /mode", "701"),
+    ({"copy-chmod", "chmod-symbolic"}, "COPY --chmod=u=rx,go= a /symbolic", "stat -c %a /symbolic", "500"),
+    ({"copy-chmod", "chmod-variable"}, "ARG M=702\nCOPY --chmod=$M a /variable", "stat -c %a /variable", "702"),
+    ({"expansion-pattern"}, "ENV P=abcab\nENV P2=${P#ab}${P/b/x}", "echo $P2", "cabaxcab"),
+    ({"expansion-unset"}, "ENV U=${NONE-x}", "echo $U", "x"),
+    ({"expansion-required"}, "ARG R=1\nENV R2=${R:?none}", "echo $R2", "1"),
+    ({"health-start-interval"}, "HEALTHCHECK --start-interval=1s CMD true", "true", ""),
+    ({"workdir-owner"}, "USER 7\nWORKDIR /owned/x\nUSER 0", "stat -c %u /owned/x", "7"),
+)  # fmt: skip
+
+
+@pytest.fixture
+def features(column: Column, magnet: Magnet) -> frozenset[str]:
+    """What the column's engine has, as its probe tells."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in magnet.env.items():
+            patch.setenv(name, value)
+        return choose(column.backend).engine.features
+
+
+def test_an_engine_does_what_it_has_and_is_refused_what_it_has_not(
+    magnet: Magnet, base: str, tag: str, features: frozenset[str]
+) -> None:
+    able = [use for use in USES if use[0] <= features]
+    lacking = [lines for needed, lines, _, _ in USES if not needed <= features]
+    magnet.write(
+        {"a": "of a\n", "d/b": "", "d/c": "", "Dockerfile": "\n".join([f"FROM {base}", *(u[1] for u in able)])}
+    )
+    magnet.ok("build", "-t", tag, ".")
+    script = "\n".join(command for _, _, command, _ in able)
+    assert magnet.ok("run", "--rm", tag, "sh", "-c", script).decode().split("\n") == [
+        *(found for *_, found in able if found),
+        "",
+    ]
+    magnet.write({"Dockerfile": "\n".join([f"FROM {base} AS none", "FROM scratch", *lacking])})
+    refused = magnet.refused("build", ".")
+    assert re.match(
+        r"error: target `build`: \w+ [\w.+]+( rootless)?(, legacy builder)? cannot do `.+`\n"
+        r"  Dockerfile:\d+: [A-Z]+ .+\nhint: .+; (here, `--backend .+ can|none of the engines here can)\n$",
+        refused,
+    ), refused
