@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from magnet.model import Copy as Copy
     from magnet.model import Image as Image
     from magnet.model import Mount as Mount
+    from magnet.model import Output as Output
+    from magnet.model import Secret as Secret
     from magnet.model import Whole as Whole
     from magnet.parameters import Parameter as Parameter
 
@@ -24,14 +26,16 @@ _HOMES = {
     "MagnetError": "errors",
     "Mount": "model",
     "Namespace": "buildfile",
+    "Output": "model",
     "Parameter": "parameters",
+    "Secret": "model",
     "T": "body",
     "Whole": "model",
     "env": "envs",
     "target": "buildfile",
 }
 
-__all__ = ["Copy", "Image", "MagnetError", "Mount", "Namespace", "Parameter", "T", "Whole", "env", "target"]
+__all__ = ["Copy", "Image", "MagnetError", "Mount", "Namespace", "Output", "Parameter", "Secret", "T", "Whole", "env", "target"]
 
 
 def __getattr__(name: str) -> "Any":

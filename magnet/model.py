@@ -10,6 +10,8 @@ from magnet.errors import MagnetfileError
 from magnet.values import frozen
 
 EMPTY: Mapping[str, str] = MappingProxyType({})
+EMPTY_PATHS: Mapping[str, Path] = MappingProxyType({})
+EMPTY_CONTEXTS: Mapping[str, Path | str] = MappingProxyType({})
 
 SCRATCH = "scratch"
 """The base that is no image."""
@@ -24,6 +26,10 @@ Pull = Literal["missing", "newer", "always", "never"]
 `always`: fetch it, and fail if that fails. `never`: fail if it is not here.
 """
 PULL_POLICIES: tuple[Pull, ...] = ("missing", "newer", "always", "never")
+
+Network = Literal["default", "none", "host"]
+"""Which network the steps of a build have: the engine's own for builds, none at all, or that of its machine."""
+NETWORKS: tuple[Network, ...] = ("default", "none", "host")
 
 Modes = Literal["keep", "git"]
 """Which permission bits the files of a context have: their own, or those that git keeps, 0755 and 0644.
@@ -115,13 +121,89 @@ class Mount:
     """A bind mount: a file or directory of this machine at `target` in a container.
 
     `source` is relative to the magnetfile's directory, or absolute; it must exist. `consistency` (`cached`,
-    `delegated`, `consistent`) is Docker Desktop's and has no effect on other engines.
+    `delegated`, `consistent`) is Docker Desktop's and has no effect on other engines. `relabel` gives the source a label
+    with which containers may use it where SELinux is enforced: all of them (`shared`), or this one alone (`private`).
     """
 
     source: str | Path
     target: str
     readonly: bool = False
     consistency: Literal["", "cached", "delegated", "consistent"] = ""
+    relabel: Literal["", "shared", "private"] = ""
+
+
+@frozen
+class Secret:
+    """A value that steps of a build, or a container, find in a file, and that nothing else keeps.
+
+    It is the value of the environment variable `env`, or the content of `file`, which is relative to the magnetfile's
+    directory, or absolute. `id` is what a Dockerfile calls it, as in `RUN --mount=type=secret,id=ID`.
+    """
+
+    id: str
+    env: str | None = None
+    file: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        # Engines read it between commas, and it is the name of a file below /run/secrets.
+        if not self.id.strip(".") or not set(self.id) <= _OF_AN_ID:
+            raise MagnetfileError(
+                f"`{self.id}` cannot be the id of a secret", hint="use letters, digits, `_`, `-` and `.`"
+            )
+        if (self.env is None) == (self.file is None):
+            raise MagnetfileError(
+                f"the secret `{self.id}` needs either `env` or `file`",
+                hint=f'as in Secret("{self.id}", env="NAME") or Secret("{self.id}", file="PATH")',
+            )
+
+
+_OF_AN_ID = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.")
+
+
+@frozen
+class Ulimit:
+    """A resource limit, in the units of setrlimit(2); -1 is no limit."""
+
+    name: str
+    soft: int
+    hard: int
+
+    def __str__(self) -> str:
+        return f"{self.name}={self.soft}:{self.hard}"
+
+
+@frozen
+class Tmpfs:
+    """An empty file system in memory at `target` in a container, in which anyone may write; `size` is in bytes."""
+
+    target: str
+    size: int | None = None
+    executable: bool = False
+    mode: int = 0o1777
+
+
+OutputType = Literal["docker-archive", "oci-archive", "tar", "directory"]
+"""A form in which an image is written: an archive of its layers, or its root file system, as a tar or as files."""
+OUTPUT_TYPES: tuple[OutputType, ...] = ("docker-archive", "oci-archive", "tar", "directory")
+ARCHIVES: tuple[OutputType, ...] = ("docker-archive", "oci-archive")
+
+
+@frozen
+class Output:
+    """A file or directory that the result of a build is written to, besides the engine's store.
+
+    `type` is `docker-archive`, `oci-archive`, `tar` (of the root file system) or `directory`; `path` is relative to the
+    magnetfile's directory, or absolute.
+    """
+
+    type: OutputType
+    path: str | Path
+
+    def __post_init__(self) -> None:
+        if self.type not in OUTPUT_TYPES:
+            raise MagnetfileError(
+                f"`{self.type}` is not a type of output", hint=f"known are: {', '.join(OUTPUT_TYPES)}"
+            )
 
 
 @frozen
@@ -138,7 +220,12 @@ class Option:
 
 @frozen
 class BuildRequest:
-    """What an engine is asked to build. Paths are absolute; the context is ready on disk."""
+    """What an engine is asked to build. Paths are absolute; the context is ready on disk.
+
+    `hosts` are names with addresses, a line of /etc/hosts each; `hosts_file` is such a file for steps without a
+    network, where the engine makes none. `shm_size` is in bytes. `secrets` are files by the secrets' ids, `ssh` sockets
+    of agents or files of keys by theirs. `contexts` are named ones: a directory's path, or an image's name or id.
+    """
 
     context: Path
     dockerfile: Path
@@ -151,6 +238,14 @@ class BuildRequest:
     labels: Mapping[str, str] = EMPTY
     platform: Platform | None = None
     options: tuple[Option, ...] = ()
+    network: Network = "default"
+    hosts: tuple[tuple[str, str], ...] = ()
+    hosts_file: Path | None = None
+    shm_size: int | None = None
+    ulimits: tuple[Ulimit, ...] = ()
+    secrets: Mapping[str, Path] = EMPTY_PATHS
+    ssh: Mapping[str, str] = EMPTY
+    contexts: Mapping[str, Path | str] = EMPTY_CONTEXTS
 
 
 @frozen
@@ -158,7 +253,9 @@ class RunRequest:
     """What an engine is asked to run. Mount sources are absolute and exist.
 
     `user` is `host` (files written to a mount belong to the caller), `uid[:gid]`, a name of the image's, or
-    None for the image's own.
+    None for the image's own. `secret_env` are variables whose values stand on no command line. `tmpfs` are empty file
+    systems in memory, by where they are. `files` is a directory of magnet's own for what the engine is to be given
+    beside; without one, as in a dry run, it is given nothing.
     """
 
     image: str
@@ -167,8 +264,11 @@ class RunRequest:
     user: str | None = None
     mounts: tuple[Mount, ...] = ()
     env: Mapping[str, str] = EMPTY
+    secret_env: Mapping[str, str] = EMPTY
     workdir: str | None = None
     network: str | None = None
+    tmpfs: tuple["Tmpfs", ...] = ()
+    files: Path | None = None
     privileged: bool = False
     read_only: bool = False
     remove: bool = True
@@ -184,7 +284,8 @@ class RunRequest:
 class Image:
     """An image in an engine's store. `id` is `sha256:` and 64 hexadecimal digits on every engine.
 
-    `has_triggers` is whether ONBUILD instructions of it may run when it is a base.
+    `has_triggers` is whether ONBUILD instructions of it may run when it is a base. `healthcheck` is the test of its
+    HEALTHCHECK, as in `("CMD-SHELL", "test -e /ready")`.
     """
 
     id: str
@@ -197,6 +298,7 @@ class Image:
     workdir: str = ""
     labels: Mapping[str, str] = EMPTY
     has_triggers: bool = False
+    healthcheck: tuple[str, ...] = ()
 
 
 @frozen
@@ -216,6 +318,14 @@ class RunResult:
 
     returncode: int = 0
     container: str | None = None
+
+
+@frozen
+class Executed:
+    """What came of a program in a container: its exit code, and what it printed on stdout."""
+
+    returncode: int = 0
+    output: str = ""
 
 
 @frozen
