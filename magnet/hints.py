@@ -40,11 +40,34 @@ _KNOWN_OF_COPIES = (
         "see whether it is in the build's context, which `magnet --files TARGET` lists",
     ),
 )
+# What engines and runtimes say where the machine lacks what they need; a step may well print the names of them.
+_MACHINE = re.compile(
+    r"cgroups in hybrid mode|no cgroup mount found|cgroup manager is set to systemd but there is no systemd"
+    r"|setting rlimit|setrlimit `|OCI permission denied"
+    r"|newuidmap.*(failed|not found|not permitted)|newgidmap.*(failed|not found|not permitted)"
+    r"|insufficient UIDs or GIDs|not be enough IDs available|cannot clone: |clone_newuser|CLONE_NEWUSER"
+    r"|slirp4netns (failed|sync pipe)|pasta failed|/dev/net/tun|netavark: |could not find \"netavark\""
+    r"|fuse: device not found|/dev/fuse|fuse-overlayfs: "
+    r"|policy\.json: no such file|short-name .* did not resolve|no unqualified-search registries"
+    r"|[Cc]annot connect to the Docker daemon|trying to connect to the [Dd]ocker|buildx component is missing"
+)
 _COPY = re.compile(r"(^|\] )(COPY|ADD)\b", re.IGNORECASE)
 
 
-def hint(step: str, said: Iterable[str]) -> str | None:
+def see_doctor(engine: str) -> str:
+    """A hint at the command that explains why an engine does not work."""
+    return f"`magnet --backend {engine} doctor` tells what is missing, and what mends it"
+
+
+def machine_hint(said: Iterable[str], engine: str) -> str | None:
+    """What to do about an engine that lacks something on this machine; None where nothing says that it does."""
+    return see_doctor(engine) if _MACHINE.search("\n".join(said)) else None
+
+
+def hint(step: str, said: Iterable[str], engine: str) -> str | None:
     """What to do about a failed step of a build, given the last lines that were printed; None for what is not known."""
     text = "\n".join(said)
+    if of_machine := machine_hint([text], engine):
+        return of_machine
     known = _KNOWN_OF_COPIES if _COPY.search(step) else _KNOWN
     return next((what for pattern, what in known if re.search(pattern, text, re.MULTILINE)), None)

@@ -35,18 +35,19 @@ def choose(name: str | None) -> "Backend":
     raise EngineError(
         "no container engine is usable here",
         detail=reasons,
-        hint="install one: `apt-get install podman`, `dnf install podman`, or https://docs.docker.com/engine/install",
+        hint="install one: `apt-get install podman`, `dnf install podman`, or https://docs.docker.com/engine/install; "
+        "`magnet doctor` tells what keeps one that is installed from working",
     )
 
 
-def usable(*, besides: str = "") -> "tuple[Engine, ...]":
-    """What a probe finds of every engine that answers here, in the order of the table; all but one, where asked so."""
-    found = []
+def usable(*, besides: str = "") -> "dict[str, Engine]":
+    """What a probe finds of every backend whose engine answers here, in their order; all but one, where asked so."""
+    found = {}
     for name in every_name():
         if name != besides:
             with suppress(EngineError):
-                found.append(backend(name)().engine)
-    return tuple(found)
+                found[name] = backend(name)().engine
+    return found
 
 
 def remove_containers(name: str, run_id: str) -> None:

@@ -97,7 +97,17 @@ class _Trying:
 
 
 def _outcome(part: Callable[[Shell], object]) -> Outcome:
-    """What comes of a part of a trial; one that takes too long is ended."""
+    """What comes of a part of a trial, which gets a second chance.
+
+    Of two containers that begin at once, one may fail: `netavark: unable to append rule ...: iptables: No
+    chain/target/match by that name` was seen, and buildah 1.28 crashes where it cannot take a network down.
+    """
+    first = _attempted(part)
+    return first if first.worked else _attempted(part)
+
+
+def _attempted(part: Callable[[Shell], object]) -> Outcome:
+    """What comes of it once; what takes too long is ended."""
     children = Children()
     said: list[bytes] = []
     timer = threading.Timer(PATIENCE, children.stop)

@@ -42,7 +42,7 @@ def test_without_an_engine_the_error_says_what_to_install(project: Program) -> N
         "  podman is not installed\n"
         "  buildah is not installed\n"
         "hint: install one: `apt-get install podman`, `dnf install podman`, or "
-        "https://docs.docker.com/engine/install\n"
+        "https://docs.docker.com/engine/install; `magnet doctor` tells what keeps one that is installed from working\n"
     )
 
 
@@ -55,7 +55,7 @@ def test_without_an_engine_the_error_says_what_to_install(project: Program) -> N
             'echo "Cannot connect to the Docker daemon at unix:///x/docker.sock. Is the docker daemon running?" >&2; exit 1',
             "the docker daemon does not answer at unix:///x/docker.sock\n"
             "hint: start it (sudo systemctl start docker), set DOCKER_HOST, or use --backend podman or "
-            "--backend buildah, which need no daemon\n",
+            "--backend buildah, which need no daemon; `magnet doctor` tells which works\n",
         ),
         (
             "docker",
@@ -63,7 +63,7 @@ def test_without_an_engine_the_error_says_what_to_install(project: Program) -> N
             "; exit 1",
             "no permission to talk to the docker daemon at unix:///x/docker.sock\n"
             "hint: add yourself to the group `docker` (sudo usermod -aG docker $USER) and log in again, or use a "
-            "rootless engine with --backend podman\n",
+            "rootless engine with --backend podman; `magnet doctor` tells which works\n",
         ),
         (
             "docker",

@@ -98,9 +98,16 @@ DENIED = (
 )
 NO_ANSWER_HINT = (
     "start it (sudo systemctl start docker), set DOCKER_HOST, or use --backend podman or --backend buildah, "
-    "which need no daemon"
+    "which need no daemon; `magnet doctor` tells which works"
 )
-INSTALL_HINT = "install one: `apt-get install podman`, `dnf install podman`, or https://docs.docker.com/engine/install"
+INSTALL_HINT = (
+    "install one: `apt-get install podman`, `dnf install podman`, or https://docs.docker.com/engine/install; "
+    "`magnet doctor` tells what keeps one that is installed from working"
+)
+
+
+def see_doctor(engine: str) -> str:
+    return f"`magnet --backend {engine} doctor` tells what is missing, and what mends it"
 
 
 def test_without_any_engine_every_one_is_named(install: Install) -> None:
@@ -344,7 +351,7 @@ PODMAN_SERVER = {"Version": "4.3.1", "Components": [{"Name": "Podman Engine"}, {
         (
             DENIED, {}, "no permission to talk to the docker daemon at unix:///x/docker.sock", (),
             "add yourself to the group `docker` (sudo usermod -aG docker $USER) and log in again, or use a rootless "
-            "engine with --backend podman",
+            "engine with --backend podman; `magnet doctor` tells which works",
         ),
         (
             docker(server=PODMAN_SERVER), {}, "the docker client here talks to podman, not to a docker daemon", (),
@@ -355,9 +362,10 @@ PODMAN_SERVER = {"Version": "4.3.1", "Components": [{"Name": "Podman Engine"}, {
             "`docker` here is podman under another name", (), "use --backend podman",
         ),
         ("""echo '{"Client": {"Version": "1"}, "Server": null}'""", {}, "docker does not work here",
-         ('{"Client": {"Version": "1"}, "Server": null}',), None),
-        ("for n in 1 2 3 4 5; do echo $n; done >&2; exit 1", {}, "docker does not work here", ("2", "3", "4", "5"), None),
-        ("echo garbage", {}, "docker does not work here", ("garbage",), None),
+         ('{"Client": {"Version": "1"}, "Server": null}',), see_doctor("docker")),
+        ("for n in 1 2 3 4 5; do echo $n; done >&2; exit 1", {}, "docker does not work here", ("2", "3", "4", "5"),
+         see_doctor("docker")),
+        ("echo garbage", {}, "docker does not work here", ("garbage",), see_doctor("docker")),
     ],
     ids=["down", "no host", "down, in new words", "denied", "podman", "podman's shim", "no server", "broken", "garbage"],
 )  # fmt: skip
@@ -405,7 +413,7 @@ def test_a_program_that_cannot_be_started_does_not_work(install: Install, tmp_pa
     with pytest.raises(EngineError) as caught:
         choose("podman").engine  # noqa: B018 - probes
     detail = (f"[Errno 2] No such file or directory: '{tmp_path}/bin/podman'",)
-    assert told(caught.value) == ("podman does not work here", detail, None)
+    assert told(caught.value) == ("podman does not work here", detail, see_doctor("podman"))
 
 
 @pytest.mark.parametrize(
@@ -419,7 +427,7 @@ def test_a_broken_buildah_is_shown_with_its_own_words(fails: str, install: Insta
     install("buildah", f"[ $1 = {fails} ] && {{ echo no store >&2; exit 1; }}; {buildah()}")
     with pytest.raises(EngineError) as caught:
         choose("buildah").engine  # noqa: B018 - probes
-    assert told(caught.value) == ("buildah does not work here", ("no store",), None)
+    assert told(caught.value) == ("buildah does not work here", ("no store",), see_doctor("buildah"))
 
 
 # What is made of a build, whatever the engine says of it.

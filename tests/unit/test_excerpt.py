@@ -123,12 +123,28 @@ def test_an_excerpt_of_one_line_is_that_line(file: Path) -> None:
         ("[2/2] COPY a /", 'failed to compute cache key: "/a" not found: not found', "magnet --files"),
         ("[2/2] ADD a /", "ADD failed: file not found in build context", "magnet --files"),
         ("[2/2] RUN ./x", "/bin/sh: ./x: Permission denied", "chmod"),
+        *[
+            ("[2/2] RUN x", said, "`magnet --backend podman doctor`")
+            for said in (
+                "container for [/x]: cgroups in hybrid mode not supported, drop all controllers from cgroupv2",
+                "error setting rlimits for ready process: error setting rlimit type 7: operation not permitted",
+                'Error: building at STEP "RUN x": failed to read from slirp4netns sync pipe: EOF',
+                'Error: command required for rootless mode with multiple IDs: exec: "newuidmap": not found in $PATH',
+                "fuse: device not found, try 'modprobe fuse' first",
+                "open /etc/containers/policy.json: no such file or directory",
+            )
+        ],
     ],
 )
 def test_a_hint_says_what_to_do(step: str, said: str, words: str) -> None:
-    assert words in (hint(step, said.splitlines()) or "")
+    assert words in (hint(step, said.splitlines(), "podman") or "")
+
+
+def test_what_a_step_prints_of_the_machines_programs_is_no_sign_that_they_are_missing() -> None:
+    said = ["Setting up uidmap (newuidmap)", "Setting up slirp4netns", "Setting up fuse-overlayfs", "exit code: 1"]
+    assert hint("[2/2] RUN apt-get install podman", said, "podman") is None
 
 
 @pytest.mark.parametrize("step", ["[2/2] RUN cat a", ""])
 def test_there_is_no_hint_where_nothing_is_known(step: str) -> None:
-    assert hint(step, ["cat: a: no such file or directory", "exit code: 1"]) is None
+    assert hint(step, ["cat: a: no such file or directory", "exit code: 1"], "podman") is None
