@@ -69,12 +69,14 @@ class RunPlan:
 
 
 class Backend(ABC):
-    """One container engine, seen through magnet's requests. Its name is that of its program.
+    """One container engine, seen through magnet's requests.
 
+    `name` is what `--backend` calls it, `program` what is run for it, which is that of its name if it says nothing.
     Without an `engine` it is probed when that is first asked for: a build that is found done does without.
     """
 
     name: ClassVar[str]
+    program: ClassVar[str] = ""
 
     def __init__(self, engine: Engine | None = None) -> None:
         self._engine = engine
@@ -401,7 +403,7 @@ class Backend(ABC):
             ) from error
 
     def _command(self, *arguments: str) -> Command:
-        return Command((self.name, *arguments))
+        return Command((self.program or self.name, *arguments))
 
     def _run_main(
         self, command: Command, request: RunRequest, shell: Shell, stdin: int | None, write: Write | None
@@ -513,9 +515,9 @@ class Backend(ABC):
         """A hint at where a feature that this engine lacks can be had: which engines have it, and which are here."""
         from magnet.backends import usable  # it knows of all backends, and asks the others, which takes a while
 
-        able = [engine for engine in usable(besides=self.name) if feature in engine.features]
+        able = {name: one for name, one in usable(besides=self.name).items() if feature in one.features}
         known = who_has(feature) or "no engine has it in the versions that magnet knows"
-        here = " or ".join(f"`--backend {engine.name}` ({engine.version})" for engine in able)
+        here = " or ".join(f"`--backend {name}` ({engine.version})" for name, engine in able.items())
         return f"{known}; here, {here} can" if here else f"{known}; none of the engines here can"
 
 

@@ -36,15 +36,16 @@ class Buildah(Backend):
     """Buildah; its containers are made for one command and removed after it."""
 
     name: ClassVar[str] = "buildah"
+    program: ClassVar[str] = "buildah"
 
     @classmethod
     def probe(cls) -> Engine:
         """Buildah, when it is installed and can open its store."""
         from shutil import which  # costs 3 ms
 
-        program = which("buildah")
+        program = which(cls.program)
         if program is None:
-            raise EngineError("buildah is not installed", hint="install buildah, or use docker or podman")
+            raise EngineError(f"{cls.program} is not installed", hint="install buildah, or use docker or podman")
         with (
             asking(Command((program, "version", "--json"))) as first,
             asking(Command((program, "info"))) as second,
@@ -57,10 +58,10 @@ class Buildah(Backend):
         number: str = json.loads(version.stdout)["version"]
         about: Any = json.loads(info.stdout)
         host = about["host"]
-        features = features_of(cls.name, number)
+        features = features_of("buildah", number)
         is_rootless = bool(host.get("rootless"))
         return Engine(
-            name=cls.name,
+            name="buildah",
             version=number,
             program=program,
             rootless=is_rootless,
@@ -81,7 +82,7 @@ class Buildah(Backend):
     def build_command(self, request: BuildRequest) -> Command:
         """`buildah build`, with the layer cache that it leaves off, and without the newer base that it would pull."""
         arguments = (*build_arguments(request), *ignore_arguments(request), str(request.context))
-        argv = ("buildah", "build", "--layers", "--force-rm", "--pull=false", "--format=docker", *arguments)
+        argv = (self.program, "build", "--layers", "--force-rm", "--pull=false", "--format=docker", *arguments)
         return Command(argv, stop_steps_first=True)
 
     def reader(self, target: str, number: int) -> Reader:

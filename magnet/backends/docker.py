@@ -46,15 +46,16 @@ class Docker(Backend):
     """The docker client and the daemon that it talks to."""
 
     name: ClassVar[str] = "docker"
+    program: ClassVar[str] = "docker"
 
     @classmethod
     def probe(cls) -> Engine:
         """Docker, when its client is installed and its daemon answers."""
         from shutil import which  # costs 3 ms
 
-        program = which("docker")
+        program = which(cls.program)
         if program is None:
-            raise EngineError("docker is not installed", hint="install docker, or use podman or buildah")
+            raise EngineError(f"{cls.program} is not installed", hint="install docker, or use podman or buildah")
         versions = Command((program, "version", "--format", "{{json .}}"))
         about = Command((program, "info", "--format", "{{json .}}"))
         with asking(versions) as first, asking(about) as second:
@@ -74,7 +75,7 @@ class Docker(Backend):
         info: Any = json.loads(told.stdout or b"{}")
         security = [option.split(",")[0] for option in info.get("SecurityOptions") or ()]
         return Engine(
-            name=cls.name,
+            name="docker",
             version=server["Version"],
             program=program,
             rootless="name=rootless" in security,
@@ -96,12 +97,12 @@ class Docker(Backend):
         """`docker build`, with the builder that the probe found."""
         arguments = (*build_arguments(request), str(request.context))
         if self.engine.builder == "legacy":
-            return Command(("docker", "build", "--force-rm", *arguments), env=_LEGACY_ENV)
+            return Command((self.program, "build", "--force-rm", *arguments), env=_LEGACY_ENV)
         if self.engine.builder == "buildx":
             progress = f"--progress={'rawjson' if _EVENTS in self.engine.features else 'plain'}"
             # A builder in a container of its own keeps its result to itself unless told to load it.
-            return Command(("docker", "buildx", "build", progress, "--load", *arguments), env=_BUILDKIT_ENV)
-        return Command(("docker", "build", "--progress=plain", *arguments), env=_BUILDKIT_ENV)
+            return Command((self.program, "buildx", "build", progress, "--load", *arguments), env=_BUILDKIT_ENV)
+        return Command((self.program, "build", "--progress=plain", *arguments), env=_BUILDKIT_ENV)
 
     def reader(self, target: str, number: int) -> Reader:
         """Of the legacy builder's words, or of BuildKit's: its events, where the client prints them, or its lines."""
@@ -134,7 +135,7 @@ class Docker(Backend):
         from shutil import which
 
         found = cls()
-        return found if which("docker") and found._socket else super().find()
+        return found if which(cls.program) and found._socket else super().find()
 
     @contextmanager
     def asking(self, references: Iterable[str], shell: Shell | None = None) -> Iterator[Answers]:

@@ -27,15 +27,16 @@ class Podman(Backend):
     """Podman, which needs no daemon."""
 
     name: ClassVar[str] = "podman"
+    program: ClassVar[str] = "podman"
 
     @classmethod
     def probe(cls) -> Engine:
         """Podman, when it is installed and can open its store."""
         from shutil import which  # costs 3 ms
 
-        program = which("podman")
+        program = which(cls.program)
         if program is None:
-            raise EngineError("podman is not installed", hint="install podman, or use docker or buildah")
+            raise EngineError(f"{cls.program} is not installed", hint="install podman, or use docker or buildah")
         answer = ask(Command((program, "info", "--format", "json")))
         if answer.returncode != 0:
             raise EngineError("podman does not work here", detail=answer.tail[-4:])
@@ -44,12 +45,12 @@ class Podman(Backend):
         version: str = info["version"]["Version"]
         service = _service(program) if host.get("serviceIsRemote") else None
         return Engine(
-            name=cls.name,
+            name="podman",
             version=version,
             program=program,
             client_version=service.client_version if service else "",
             rootless=bool(host["security"]["rootless"]),
-            features=features_of(cls.name, version),
+            features=features_of("podman", version),
             storage_driver=info.get("store", {}).get("graphDriverName", ""),
             cgroup_version=host.get("cgroupVersion", "").removeprefix("v"),
             cgroup_manager=host.get("cgroupManager", ""),
@@ -67,7 +68,7 @@ class Podman(Backend):
     def build_command(self, request: BuildRequest) -> Command:
         """`podman build`, in docker's image format: the other one drops HEALTHCHECK, ONBUILD and SHELL."""
         arguments = (*build_arguments(request), *ignore_arguments(request), str(request.context))
-        return Command(("podman", "build", "--format=docker", *arguments), stop_steps_first=True)
+        return Command((self.program, "build", "--format=docker", *arguments), stop_steps_first=True)
 
     def reader(self, target: str, number: int) -> Reader:
         """Of what buildah's library prints."""

@@ -659,9 +659,9 @@ def test_a_run_that_needs_what_the_engine_lacks_is_refused_before_it_starts(
 def test_a_refusal_names_the_engines_here_that_could(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
-    def usable(besides: str) -> tuple[Engine, ...]:
+    def usable(besides: str) -> dict[str, Engine]:
         asked.append(besides)
-        return (BUILDKIT.engine, replace(BUILDAH.engine, name="lacks-it"), PODMAN_ROOTLESS.engine)
+        return {"docker": BUILDKIT.engine, "lacks-it": BUILDAH.engine, "podman": PODMAN_ROOTLESS.engine}
 
     monkeypatch.setattr("magnet.backends.usable", usable)
     with pytest.raises(EngineError) as caught:

@@ -57,8 +57,8 @@ def test_a_packages_backend_is_found_by_its_name_and_after_all_of_magnets_own(pa
     check_name("own")
     assert choose("own").engine.version == "1.0"
     assert choose(None).name == "own"
-    assert [engine.name for engine in usable()] == ["own"]
-    assert usable(besides="own") == ()
+    assert list(usable()) == ["own"]
+    assert usable(besides="own") == {}
 
 
 def test_an_unknown_name_is_told_the_names_of_packages_too(package: Package) -> None:
@@ -104,7 +104,7 @@ def test_a_broken_backend_is_one_clear_error_and_only_where_it_is_asked_for(
     with pytest.raises(EngineError) as caught:
         choose(None)
     assert caught.value.detail == (*(f"{name} is not installed" for name in ("docker", "podman", "buildah")), message)
-    assert usable() == ()
+    assert usable() == {}
     (tmp_path / "podman").symlink_to("/bin/false")
     assert choose("podman").name == "podman"
 
