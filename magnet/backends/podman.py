@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from magnet.backends import containers
-from magnet.backends.base import Answers, Backend, Engine, RunPlan, host_user, image_id
+from magnet.backends.base import Answers, Backend, Engine, RunPlan, does_not_work, host_user, image_id
 from magnet.backends.builders import BUILDERS, Builder
 from magnet.backends.containers import buildah_reader, failed_build_step, human_size, ignore_arguments, split_name
 from magnet.backends.docker import image_from_inspection
@@ -18,8 +18,8 @@ from magnet.backends.features import features_of
 from magnet.backends.requests import build_arguments, consistency, mount_value, run_arguments
 from magnet.errors import EngineError
 from magnet.events import Reader
-from magnet.model import RUN_LABEL, BuildRequest, Command, Image, ImageListing, RunRequest
-from magnet.process import Completed, Shell, ask, asking
+from magnet.model import RUN_LABEL, BuildRequest, Command, Image, ImageListing, Mount, RunRequest
+from magnet.process import Completed, Shell, Write, ask, asking
 from magnet.values import frozen, replace
 
 
@@ -39,7 +39,7 @@ class Podman(Backend):
             raise EngineError(f"{cls.program} is not installed", hint="install podman, or use docker or buildah")
         answer = ask(Command((program, "info", "--format", "json")))
         if answer.returncode != 0:
-            raise EngineError("podman does not work here", detail=answer.tail[-4:])
+            raise does_not_work(cls.name, answer)
         info: Any = json.loads(answer.stdout)
         host = info["host"]
         version: str = info["version"]["Version"]
@@ -77,13 +77,35 @@ class Podman(Backend):
     def run_plan(self, request: RunRequest, image: Image, container: str) -> RunPlan:
         """`podman run`."""
         user, namespace = _user(request.user, rootless=self.engine.rootless)
-        mounts = [mount_value(mount, consistency(mount)) for mount in request.mounts]
-        flags = run_arguments(request, user=user, mounts=mounts)
+        mounts = [f"--mount={mount_value(mount, consistency(mount), _relabel(mount))}" for mount in request.mounts]
+        # Podman would show what the image has below a tmpfs.
+        flags = run_arguments(request, user=user, mounts=mounts, tmpfs=["notmpcopyup"])
         if request.read_only:
             # Podman would leave /tmp, /run and /var/tmp writable.
             flags.append("--read-only-tmpfs=false")
         words = (*(request.entrypoint or ())[1:], *request.command)
-        return RunPlan(self._command("run", *namespace, *flags, image.id, *words))
+        run = self._command("run", *namespace, *_unlike_docker(request, image), *flags, image.id, *words)
+        return RunPlan(replace(run, env=request.secret_env))
+
+    def container_write(self, write: Write) -> Write:
+        """`write` without podman's refusal of a working directory that is not there: it is told to make it, then."""
+
+        def write_own(stream: int, data: bytes) -> None:
+            kept = b"".join(line for line in data.splitlines(keepends=True) if not _NO_WORKDIR.match(line))
+            if kept:
+                write(stream, kept)
+
+        return write_own
+
+    def second_run(self, first: Command, request: RunRequest, image: Image, done: Completed) -> Command | None:
+        """The run with a mount at a working directory that the image has not: docker makes one, podman a mount's."""
+        if done.returncode != 126 or not request.workdir or not _NO_WORKDIR.search(done.stderr):
+            return None
+        # As docker's it belongs to root, whoever uses it. A new volume would belong to the user.
+        user = (request.user or image.user).partition(":")[0]
+        mount = "type=volume" if user in ("", "0", "root") else "type=tmpfs,tmpfs-mode=0755,notmpcopyup"
+        flags = ("--replace", f"--mount={mount},destination={request.workdir}")
+        return replace(first, argv=(*first.argv[:2], *flags, *first.argv[2:]))
 
     def inspect_command(self, reference: str) -> Command:
         """`podman image inspect`."""
@@ -158,8 +180,8 @@ class Podman(Backend):
         return {}
 
     def refused_run_options(self) -> Mapping[str, str]:
-        """None: podman has them all."""
-        return {}
+        """Limits where podman would ignore them."""
+        return containers.refused_limits(self.engine)
 
 
 @frozen
@@ -181,6 +203,26 @@ def _service(program: str) -> _Service:
     chosen = [one["URI"] for one in known if (one["Name"] == wanted if wanted else one.get("Default"))]
     address = os.environ.get("CONTAINER_HOST") or next(iter(chosen), "")
     return _Service(version["Client"]["Version"], address)
+
+
+_NO_WORKDIR = re.compile(rb'^Error: (?:.*: )?workdir ".*" does not exist on container [0-9a-f]+\s*$', re.MULTILINE)
+
+
+def _relabel(mount: Mount) -> str:
+    return f"relabel={mount.relabel}" if mount.relabel else ""
+
+
+def _unlike_docker(request: RunRequest, image: Image) -> list[str]:
+    """What keeps podman from adding to a container what docker does not."""
+    flags = ["--http-proxy=false"]
+    # Taken away from an image, too, that has it.
+    added = {"container"} if request.tty else {"container", "TERM"}
+    flags += [f"--unsetenv={name}" for name in sorted(added - image.env.keys())]
+    checks_health = request.detach or any("health" in option.name for option in request.options)
+    if image.healthcheck and not checks_health:
+        # Without systemd, podman says on stderr that it cannot; and a command that is waited for needs none.
+        flags.append("--no-healthcheck")
+    return flags
 
 
 def _ids(ranges: Any) -> int | None:
