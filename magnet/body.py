@@ -4,7 +4,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from magnet.backends import choose
 from magnet.backends.options import BUILD_OPTIONS, MOUNT_OPTIONS, RUN_OPTIONS, parse_options
 from magnet.buildfile import Call, Needed, Target
-from magnet.errors import CommandFailed, ContainerFailed, MagnetfileError
+from magnet.errors import CommandFailed, ContainerFailed, EngineError, MagnetfileError
 from magnet.events import Clock, SolveStatus, Vertex, VertexLog
 from magnet.model import (
+    ARCHIVES,
     MODES,
     PULL_POLICIES,
     RUN_LABEL,
@@ -24,6 +25,8 @@ from magnet.model import (
     ImageListing,
     Modes,
     Mount,
+    Output,
+    OutputType,
     Platform,
     Project,
     Pull,
@@ -36,6 +39,7 @@ from magnet.process import Children, Shell, Write, ending, render, render_script
 if TYPE_CHECKING:
     from magnet.backends.base import Backend
     from magnet.index import FileIndex
+    from magnet.preparation import Recipe
     from magnet.questions import Question
     from magnet.workspace import Workspace
 
@@ -208,6 +212,7 @@ class T:
         platform: str | None = None,
         options: Iterable[str] = (),
         modes: Modes = "keep",
+        output: Output | Iterable[Output] = (),
     ) -> Image:
         """Build an image from a Dockerfile.
 
@@ -216,10 +221,10 @@ class T:
         or takes all with `Whole()`. A build of which nothing has changed is not done again. `stage` is Dockerfile's
         `--target`. `options` are further options of the engine in the spelling that docker and podman share, such
         as `--network=none`. `modes="git"` gives files mode 0644, or 0755 where they can be executed, whatever the
-        umask of the checkout was. Raises CommandFailed when the build fails, EngineError when the engine cannot do it.
+        umask of the checkout was. `output` is where the result is written besides. Raises CommandFailed when the build
+        fails, EngineError when the engine cannot do it.
         """
         # A run that builds nothing does without.
-        from magnet.building import Builder
         from magnet.preparation import Recipe
 
         recipe = Recipe(
@@ -236,6 +241,14 @@ class T:
             options=parse_options(options, BUILD_OPTIONS),
             modes=_modes(modes),
         )
+        outputs = _outputs(self.project, output)
+        image = self._build(recipe)
+        self._deliver([image], recipe.tags, outputs)
+        return image
+
+    def _build(self, recipe: "Recipe") -> Image:
+        from magnet.building import Builder
+
         session, backend = self._session, self.backend
         builder = Builder(backend, self._shell, session.workspace, self._call.target.name)
         prepared = builder.prepare(recipe, self.project.root, session.index())
@@ -247,6 +260,15 @@ class T:
         self._skipped.append(built.is_cached)
         self._took.append(built.took)
         return built.image
+
+    def _deliver(self, images: Sequence[Image], names: Sequence[str], outputs: Iterable[Output]) -> None:
+        """Write an image to its outputs; of several platforms there is one of `images` for each."""
+        session = self._session
+        for output in outputs if session.question is None else ():
+            from magnet import delivery
+
+            done = delivery.deliver(self.backend, images, names, output, self._shell, session.workspace)
+            self._skipped.append(not done)
 
     def run(
         self,
@@ -350,6 +372,51 @@ class T:
         """Send an image to the registry that its name begins with."""
         self.backend.push(reference, self._shell)
 
+    def save(self, image: Image | str, path: Words, *, format: OutputType = "docker-archive") -> None:
+        """Write an image that is here to a file, with its names: a `docker-archive` or an `oci-archive`.
+
+        A file that is there is replaced when the new one is whole, and not at all where that fails.
+        """
+        if format not in ARCHIVES:
+            raise MagnetfileError(f"`{format}` is no archive of an image", hint=f"known are: {', '.join(ARCHIVES)}")
+        found, names = self._here(image)
+        self._deliver([found], names, [Output(format, self.project.root / path)])
+
+    def load(self, path: Words, *, platform: str | None = None) -> Image:
+        """Put the image of a docker-archive or an OCI archive into the engine's store, with the names it has there.
+
+        Of an image of several platforms it is the one of `platform`, or else of this machine.
+        """
+        from magnet import delivery
+
+        wanted = Platform.parse(platform) if platform else None
+        self._skipped.append(False)
+        with self._session.workspace.scratch() as scratch:
+            return delivery.load(self.backend, self.project.root / path, wanted, self._shell, scratch)
+
+    def copy(self, image: Image | str, *, to: str) -> Image:
+        """Put an image, with its names, into the store of another engine: `docker`, `podman` or `buildah`.
+
+        The store is that of the same user; the image keeps its id.
+        """
+        from magnet import delivery
+
+        found, names = self._here(image)
+        self._skipped.append(False)
+        with self._session.workspace.scratch() as scratch:
+            return delivery.copy(self.backend, found, names, choose(to), self._shell, scratch)
+
+    def _here(self, image: Image | str) -> tuple[Image, tuple[str, ...]]:
+        """An image that is in the engine's store, and the names by which it is meant."""
+        reference = _reference(image)
+        names = image.tags if isinstance(image, Image) else () if image.startswith("sha256:") else (image,)
+        if self._session.dry_run:
+            return Image(id=reference), names
+        found = self.backend.inspect(reference, self._shell)
+        if found is None:
+            raise EngineError(f"no image `{reference}` in {self.backend.engine}", hint="build or pull it first")
+        return found, names
+
     def _terminal(self) -> AbstractContextManager[object]:
         """Keep the display off the terminal for the length of a block, in which this target uses it."""
         return self._session.terminal(self._vertex.digest)
@@ -423,6 +490,12 @@ def _reference(image: Image | str) -> str:
     if isinstance(image, str):
         return image
     return image.id or next(iter(image.tags), "<image>")
+
+
+def _outputs(project: Project, output: Output | Iterable[Output]) -> tuple[Output, ...]:
+    """What is to be written, at absolute paths."""
+    given = (output,) if isinstance(output, Output) else tuple(output)
+    return tuple(Output(one.type, project.root / one.path) for one in given)
 
 
 def _strings(values: Iterable[str] | str) -> tuple[str, ...]:

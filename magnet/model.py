@@ -253,9 +253,8 @@ class RunRequest:
     """What an engine is asked to run. Mount sources are absolute and exist.
 
     `user` is `host` (files written to a mount belong to the caller), `uid[:gid]`, a name of the image's, or
-    None for the image's own. `secret_env` are variables whose values stand on no command line. `tmpfs` are empty file
-    systems in memory, by where they are. `files` is a directory of magnet's own for what the engine is to be given
-    beside; without one, as in a dry run, it is given nothing.
+    None for the image's own. `secret_env` are variables whose values stand on no command line. `files` is a
+    directory of magnet's own for what the container is to be given beside; without one, as in a dry run, there is none.
     """
 
     image: str
@@ -267,7 +266,6 @@ class RunRequest:
     secret_env: Mapping[str, str] = EMPTY
     workdir: str | None = None
     network: str | None = None
-    tmpfs: tuple["Tmpfs", ...] = ()
     files: Path | None = None
     privileged: bool = False
     read_only: bool = False

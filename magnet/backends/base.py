@@ -55,7 +55,13 @@ _LOOKS = 5
 _USED_BY = re.compile(r"(?:container|image used by) ([0-9a-f]{12})")
 _MOST_TRIES = 3
 
-_NO_PROGRAM = re.compile(r"exec(utable)?\b.*(not found|no such file|permission denied|exec format)", re.IGNORECASE)
+_RUN_HINTS = {
+    "container-init binary not found": "install catatonit, which is podman's init, or leave out `init`",
+    "already in use": "choose another `name`, or remove the container that has it",
+}
+"""What helps, by what an engine says."""
+
+_NO_PROGRAM = re.compile(r"exec(utable)?\b.*(not found|no such file|is a directory|permission denied|exec format)", re.I)
 _IMAGE_ID = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
 
 
@@ -206,6 +212,10 @@ class Backend(ABC):
             return done.returncode
         return done.returncode if done.returncode != 125 and any(map(_NO_PROGRAM.search, said)) else None
 
+    def second_run(self, first: Command, request: RunRequest, image: Image, done: Completed) -> Command | None:
+        """The command that runs what the first would not, before it started anything; None where there is none."""
+        return None
+
     def container_write(self, write: Write) -> Write:
         """`write`, without what the engine adds to the container's own output."""
         return write
@@ -252,11 +262,14 @@ class Backend(ABC):
         for mount in request.mounts:
             _check_mount(mount)
         image = self._image_to_run(request, shell, pull, platform)
+        request = surrounded(request, container, copies_hosts=self.copies_hosts)
         plan = self.run_plan(request, image, container)
         try:
             for command in plan.before:
                 self._must(shell, command)
             done = self._run_main(plan.main, request, shell, stdin, write)
+            if second := self.second_run(plan.main, request, image, done):
+                done = self._run_main(second, request, shell, stdin, write)
         finally:
             for command in plan.after:
                 shell.clean(command)
@@ -421,7 +434,13 @@ class Backend(ABC):
     def _container_code(self, done: Completed) -> int:
         code = self.container_exit_code(done)
         if code is None:
-            raise EngineError(f"{self.engine} could not run the container", detail=done.tail[-DETAIL_LINES:])
+            from magnet import hints  # only a failure needs them
+
+            raise EngineError(
+                f"{self.engine} could not run the container",
+                detail=done.tail[-DETAIL_LINES:],
+                hint=hints.machine_hint(done.tail, self.name),
+            )
         return code
 
     def _must(self, shell: Shell, command: Command) -> None:
@@ -472,9 +491,18 @@ class Backend(ABC):
 
     def _needed_build_features(self, request: BuildRequest) -> Mapping[str, str]:
         needed = {"platform": "build for a chosen platform"} if request.platform else {}
-        for option in request.options:
-            if option.name == "--network" and option.value not in ("default", "host"):
-                needed["network"] = f"build with the network `{option.value}`: its steps would have this machine's"
+        if request.network == "none":
+            needed["build-network"] = "build with the network `none`: its steps would have this machine's"
+        if request.secrets:
+            needed["secrets"] = f"hand the secret `{next(iter(request.secrets))}` to a build"
+        if request.ssh:
+            needed["ssh"] = "hand an SSH agent to a build"
+        if request.shm_size is not None:
+            needed["build-shm-size"] = "give the steps of a build a /dev/shm of a chosen size (`shm_size`)"
+        if request.ulimits:
+            needed["build-ulimits"] = f"limit what steps of a build take (`{request.ulimits[0]}`)"
+        if request.contexts:
+            needed["build-contexts"] = f"build with the named context `{next(iter(request.contexts))}`"
         return needed
 
     def _needed_run_features(self, request: RunRequest) -> Mapping[str, str]:
@@ -490,7 +518,9 @@ class Backend(ABC):
             needed["privileged"] = "run a privileged container"
         if request.read_only:
             needed["read-only"] = "run with a read-only root"
-        if request.network not in (None, "host"):
+        if (request.network or "").startswith(OF_ANOTHER):
+            needed["detach"] = "run in the network of another container"
+        elif request.network not in (None, "host"):
             needed["network"] = f"run with the network `{request.network}`: the container would have this machine's"
         return needed
 
@@ -531,6 +561,13 @@ def understanding(name: str) -> Iterator[None]:
             f"{name} gave an answer that magnet does not understand",
             hint=f"see what `{name} info` and `{name} version` say; this version may be too new or too old",
         ) from error
+
+
+def does_not_work(name: str, answer: Completed) -> EngineError:
+    """The error of an engine that is installed, and fails when it is asked what it is."""
+    from magnet.hints import see_doctor  # only a failure needs it
+
+    return EngineError(f"{name} does not work here", detail=answer.tail[-4:], hint=see_doctor(name))
 
 
 def _asking(command: Command, shell: Shell | None) -> AbstractContextManager[Callable[[], Completed]]:

@@ -3,17 +3,18 @@
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 from magnet.backends import containers
-from magnet.backends.base import Backend, Engine, RunPlan, host_user, image_id
+from magnet.backends.base import Backend, Engine, RunPlan, does_not_work, host_user, image_id
 from magnet.backends.builders import BUILDERS, Builder
-from magnet.backends.containers import buildah_reader, failed_build_step, ignore_arguments, split_name
-from magnet.backends.features import features_of
+from magnet.backends.containers import buildah_reader, failed_build_step, own_arguments, split_name
+from magnet.backends.features import NEEDS_A_RUNTIME, features_of
 from magnet.backends.options import RUN_OPTIONS
-from magnet.backends.requests import build_arguments
+from magnet.backends.requests import build_arguments, volume_value
+from magnet.backends.surroundings import LIMITS, parse_tmpfs, value_of
 from magnet.errors import EngineError, MagnetfileError
 from magnet.events import Reader
 from magnet.model import RUN_LABEL, BuildRequest, Command, Image, ImageListing, Mount, Option, Platform, RunRequest
@@ -27,6 +28,9 @@ _FROM_OPTIONS = frozenset(
         "--memory-swap", "--pid", "--security-opt", "--shm-size", "--ulimit", "--uts",
     }
 )  # fmt: skip
+_CPU_PERIOD = 100_000
+"""The microseconds of which a container may use `--cpus` times as many."""
+
 _RUN_OPTIONS = frozenset({"--hostname", "--mount", "--volume"})
 
 _OWN_LAST_WORDS = re.compile(rb"(?:Error: |error )(?:while running runtime: )?exit status \d+\s*")
@@ -37,6 +41,7 @@ class Buildah(Backend):
 
     name: ClassVar[str] = "buildah"
     program: ClassVar[str] = "buildah"
+    copies_hosts: ClassVar[bool] = True
 
     @classmethod
     def probe(cls) -> Engine:
@@ -54,7 +59,7 @@ class Buildah(Backend):
             version, info, ids = first(), second(), third()
         for answer in (version, info):
             if answer.returncode != 0:
-                raise EngineError("buildah does not work here", detail=answer.tail[-4:])
+                raise does_not_work(cls.name, answer)
         number: str = json.loads(version.stdout)["version"]
         about: Any = json.loads(info.stdout)
         host = about["host"]
@@ -66,7 +71,7 @@ class Buildah(Backend):
             program=program,
             rootless=is_rootless,
             # Without an OCI runtime a container has this machine's network, whatever was asked for.
-            features=features - {"network"} if os.environ.get("BUILDAH_ISOLATION") == "chroot" else features,
+            features=features - NEEDS_A_RUNTIME if os.environ.get("BUILDAH_ISOLATION") == "chroot" else features,
             storage_driver=about.get("store", {}).get("GraphDriverName", ""),
             cgroup_version=host.get("CgroupVersion", "").removeprefix("v"),
             runtime=host.get("OCIRuntime", ""),
@@ -81,7 +86,7 @@ class Buildah(Backend):
 
     def build_command(self, request: BuildRequest) -> Command:
         """`buildah build`, with the layer cache that it leaves off, and without the newer base that it would pull."""
-        arguments = (*build_arguments(request), *ignore_arguments(request), str(request.context))
+        arguments = (*build_arguments(request), *own_arguments(request), str(request.context))
         argv = (self.program, "build", "--layers", "--force-rm", "--pull=false", "--format=docker", *arguments)
         return Command(argv, stop_steps_first=True)
 
@@ -92,16 +97,51 @@ class Buildah(Backend):
     def run_plan(self, request: RunRequest, image: Image, container: str) -> RunPlan:
         """`buildah from`, `buildah run` and `buildah rm`."""
         words = self._words(request, image)
-        made = [word for option in request.options if option.name in _FROM_OPTIONS for word in option.argv()]
-        labels = [f"--label={name}={value}" for name, value in request.labels.items() if name != RUN_LABEL]
+        # Of what `config` sets, nothing but names stands on a command line.
+        config = [f"--label={name}={value}" for name, value in request.labels.items() if name != RUN_LABEL]
+        config += [f"--env={name}" for name in request.secret_env]
+        configure = Command((self.program, "config", *config, container), env=request.secret_env)
         return RunPlan(
             before=(
-                self._command("from", "--pull-never", f"--name={container}", *made, image.id),
-                *([self._command("config", *labels, container)] if labels else ()),
+                self._command("from", "--pull-never", f"--name={container}", *self._from_flags(request), image.id),
+                *([configure] if config else ()),
+                *self._workdir_commands(request, image, container),
             ),
             main=self._command("run", *self._run_flags(request), "--", container, *words),
             after=(self._command("rm", container),) if request.remove else (),
         )
+
+    def _from_flags(self, request: RunRequest) -> list[str]:
+        flags = ["--http-proxy=false", *self._namespace(request.user)]
+        for option in request.options:
+            if option.name == "--cpus":
+                quota = round(float(option.value or "0") * _CPU_PERIOD)
+                flags += [f"--cpu-period={_CPU_PERIOD}", f"--cpu-quota={quota}"]
+            elif option.name in _FROM_OPTIONS:
+                flags += option.argv()
+        return flags
+
+    def _namespace(self, user: str | None) -> list[str]:
+        """The options with which what a rootless container's user writes to a mount is the caller's, as root's is."""
+        match = re.fullmatch(r"(\d+)(?::(\d+))?", user or "")
+        if not self.engine.rootless or self.engine.ids is None or match is None or int(match[1]) == 0:
+            return []
+        ids = {"uid": int(match[1]), "gid": int(match[2] or match[1])}
+        if max(ids.values()) >= self.engine.ids:
+            raise EngineError(
+                f"{self.engine} cannot run as the user {user}: its containers have the ids up to {self.engine.ids - 1}",
+                hint='give a smaller one, or `user="host"`',
+            )
+        return [f"--userns-{kind}-map={line}" for kind, one in ids.items() for line in _id_map(one, self.engine.ids)]
+
+    def _workdir_commands(self, request: RunRequest, image: Image, container: str) -> list[Command]:
+        """What makes a working directory root's that is not there; buildah would make it the user's."""
+        user = (request.user or image.user).partition(":")[0]
+        if not request.workdir or not request.files or user in ("", "0", "root"):
+            return []
+        empty = request.files / "empty"
+        empty.mkdir(exist_ok=True)
+        return [self._command("copy", "--quiet", container, str(empty), request.workdir)]
 
     def pull_command(self, reference: str, platform: Platform | None) -> Command:
         """`buildah pull`, which would do nothing where an image of the name is here."""
@@ -176,11 +216,14 @@ class Buildah(Backend):
         return {}
 
     def refused_run_options(self) -> Mapping[str, str]:
-        """What neither `buildah from` nor `buildah run` has."""
+        """What neither `buildah from` nor `buildah run` has, and what they ignore."""
+        known = _FROM_OPTIONS | _RUN_OPTIONS | {"--cpus", "--tmpfs"}
+        lacking = [spec.name for spec in RUN_OPTIONS if spec.name not in known]
+        chroot = () if "network" in self.engine.features else (*LIMITS, "--shm-size")
         return {
-            spec.name: "buildah's containers live for one command only"
-            for spec in RUN_OPTIONS
-            if spec.name not in _FROM_OPTIONS | _RUN_OPTIONS
+            **containers.refused_limits(self.engine),
+            **dict.fromkeys(chroot, "its chroot isolation ignores it"),
+            **dict.fromkeys(lacking, "buildah's containers live for one command only"),
         }
 
     def _refuse_options(self, options: Iterable[Option], refused: Mapping[str, str]) -> None:
@@ -243,8 +286,11 @@ class Buildah(Backend):
             user = "0:0" if self.engine.rootless else host_user()
         flags = ["--tty"] if request.tty else []
         values = {"--user": user, "--workingdir": request.workdir, "--network": request.network}
+        if request.network == "host" and value_of(request, "--hostname") is None:
+            values["--hostname"] = os.uname().nodename
         flags += [f"{name}={value}" for name, value in values.items() if value is not None]
         flags += [_mount(mount) for mount in request.mounts]
+        flags += [_tmpfs(option.value or "") for option in request.options if option.name == "--tmpfs"]
         flags += [f"--env={name}={value}" for name, value in request.env.items()]
         return flags + [word for option in request.options if option.name in _RUN_OPTIONS for word in option.argv()]
 
@@ -268,9 +314,26 @@ def _archive(file: Path) -> str:
     return f"docker-archive:{file}"
 
 
+def _id_map(one: int, count: int) -> Iterator[str]:
+    """The ids of a container, each with the first outside and how many there are; `one` is the caller's, which is 0."""
+    yield f"0:1:{one}"
+    yield f"{one}:0:1"
+    if one + 1 < count:
+        yield f"{one + 1}:{one + 1}:{count - one - 1}"
+
+
+def _tmpfs(text: str) -> str:
+    tmpfs = parse_tmpfs(text)
+    words = ["nosuid", "nodev", *([] if tmpfs.executable else ["noexec"]), f"tmpfs-mode={tmpfs.mode:o}"]
+    words += [f"tmpfs-size={tmpfs.size}"] if tmpfs.size else []
+    return f"--mount=type=tmpfs,destination={tmpfs.target},{','.join(words)}"
+
+
 def _mount(mount: Mount) -> str:
     """The option for a bind mount: buildah reads `--mount` as words between commas, `--volume` between colons."""
     paths = f"{mount.source}{mount.target}"
+    if mount.relabel:
+        return volume_value(replace(mount, consistency=""))
     if "," not in paths:
         # It takes a mount for read-only unless it is told otherwise, as in RUN --mount.
         return f"--mount=type=bind,source={mount.source},target={mount.target},{'ro' if mount.readonly else 'rw'}"

@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 from magnet.backends import containers
 from magnet.backends.base import Answers, Backend, Engine, RunPlan, does_not_work, host_user, image_id
 from magnet.backends.builders import BUILDERS, Builder
-from magnet.backends.containers import buildah_reader, failed_build_step, human_size, ignore_arguments, split_name
+from magnet.backends.containers import buildah_reader, failed_build_step, human_size, own_arguments, split_name
 from magnet.backends.docker import image_from_inspection
 from magnet.backends.engine import is_elsewhere
-from magnet.backends.features import features_of
+from magnet.backends.features import NEEDS_A_RUNTIME, features_of
 from magnet.backends.requests import build_arguments, consistency, mount_value, run_arguments
 from magnet.errors import EngineError
 from magnet.events import Reader
@@ -28,6 +28,7 @@ class Podman(Backend):
 
     name: ClassVar[str] = "podman"
     program: ClassVar[str] = "podman"
+    copies_hosts: ClassVar[bool] = True
 
     @classmethod
     def probe(cls) -> Engine:
@@ -50,7 +51,7 @@ class Podman(Backend):
             program=program,
             client_version=service.client_version if service else "",
             rootless=bool(host["security"]["rootless"]),
-            features=features_of("podman", version),
+            features=_features(version),
             storage_driver=info.get("store", {}).get("graphDriverName", ""),
             cgroup_version=host.get("cgroupVersion", "").removeprefix("v"),
             cgroup_manager=host.get("cgroupManager", ""),
@@ -67,7 +68,7 @@ class Podman(Backend):
 
     def build_command(self, request: BuildRequest) -> Command:
         """`podman build`, in docker's image format: the other one drops HEALTHCHECK, ONBUILD and SHELL."""
-        arguments = (*build_arguments(request), *ignore_arguments(request), str(request.context))
+        arguments = (*build_arguments(request), *own_arguments(request), str(request.context))
         return Command((self.program, "build", "--format=docker", *arguments), stop_steps_first=True)
 
     def reader(self, target: str, number: int) -> Reader:
@@ -223,6 +224,12 @@ def _unlike_docker(request: RunRequest, image: Image) -> list[str]:
         # Without systemd, podman says on stderr that it cannot; and a command that is waited for needs none.
         flags.append("--no-healthcheck")
     return flags
+
+
+def _features(version: str) -> frozenset[str]:
+    features = features_of("podman", version)
+    # Builds heed it, and runs do not.
+    return features - (NEEDS_A_RUNTIME - {"network"}) if os.environ.get("BUILDAH_ISOLATION") == "chroot" else features
 
 
 def _ids(ranges: Any) -> int | None:
