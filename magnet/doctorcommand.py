@@ -9,7 +9,7 @@ import click
 
 from magnet import parameters, project
 from magnet.backends import check_name, every_name
-from magnet.doctor import engines, machine, report
+from magnet.doctor import engines, gathering, report
 from magnet.doctor.checks import examine
 from magnet.doctor.report import Choice
 from magnet.doctor.trial import attempt
@@ -64,7 +64,7 @@ def _examine(root: Path, given: str | None, *, json: bool) -> int:
 
 
 def _verdicts(root: Path) -> Iterator[Verdict]:
-    here = machine.gather(Path("/"), os.environ, ask)
+    here = gathering.gather(Path("/"), os.environ, ask)
     for name in every_name():
         facts = engines.gather(name, here, root, ask, attempt)
         yield judge(facts, list(examine(facts)))

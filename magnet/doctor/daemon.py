@@ -101,9 +101,7 @@ def _install_buildx(machine: Machine) -> str:
     """The command that installs buildx: a package, or the plugin itself where there is none, as in Debian 12."""
     if machine.packager and not (machine.distribution == "debian" and machine.release.split(".")[0] in ("11", "12")):
         return install(machine, "docker-buildx")
-    import os
-
-    architecture = _ARCHITECTURES.get(os.uname().machine)
+    architecture = _ARCHITECTURES.get(machine.architecture)
     if architecture is None:
         return ""
     plugins = '"${DOCKER_CONFIG:-$HOME/.docker}/cli-plugins"'

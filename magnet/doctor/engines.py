@@ -9,7 +9,8 @@ from typing import Any
 from magnet.backends import backend
 from magnet.backends.base import Backend
 from magnet.backends.engine import Engine
-from magnet.doctor.machine import Ask, Machine
+from magnet.doctor.clients import Ask
+from magnet.doctor.machine import Machine
 from magnet.doctor.trial import Trial
 from magnet.errors import EngineError
 from magnet.model import Command
@@ -64,7 +65,9 @@ def gather(name: str, machine: Machine, project: Path, ask: Ask, attempt: Callab
         facts |= {"refusal": error.message, "detail": error.detail}
         return Facts(name, machine, **facts)
     info = _ask_info(name, ask)
-    return Facts(name, machine, **facts, **_details(info), trial=attempt(found, _architecture(info)))
+    return Facts(
+        name, machine, **facts, **_details(info), trial=attempt(found, _architecture(info) or machine.architecture)
+    )
 
 
 def _ask_info(name: str, ask: Ask) -> Mapping[str, Any]:
@@ -90,8 +93,8 @@ def _details(info: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _architecture(info: Mapping[str, Any]) -> str:
-    """The architecture of the engine's machine, in its words; this machine's where it does not tell."""
-    return info.get("Architecture") or (info.get("host") or {}).get("arch") or os.uname().machine
+    """The architecture of the engine's machine, in its words; "" where it does not tell."""
+    return info.get("Architecture") or (info.get("host") or {}).get("arch") or ""
 
 
 def _mount_program(options: Mapping[str, Any]) -> str:

@@ -62,9 +62,7 @@ def set_storage_conf(machine: Machine, *lines: str) -> str:
 
 
 def set_registries_conf(machine: Machine, part: str, *lines: str) -> str:
-    """The command that makes podman and buildah of this user use registries so."""
-    if only := machine.variables.get("CONTAINERS_REGISTRIES_CONF"):
-        return f"in {only}, before the first table, write: {'; '.join(lines)}"
+    """The command that makes podman and buildah of this user use registries so: this is read after all other files."""
     directory = _config(machine, "/etc/containers")
     return write_file(machine, f"{directory}/registries.conf.d/50-{part}.conf", *lines, root=False)
 
