@@ -18,7 +18,18 @@ from e2b_dockerfile_utils import (
 
 from magnet.errors import MagnetfileError, did_you_mean
 from magnet.model import EMPTY, SCRATCH, Platform, this_machine
-from magnet.sources import copied, excluded, flag, is_remote, keeps_parents, mounted, mounts, source_words
+from magnet.sources import (
+    Transfer,
+    copied,
+    excluded,
+    flag,
+    is_remote,
+    keeps_parents,
+    mounted,
+    mounts,
+    source_words,
+    transfer,
+)
 from magnet.uses import Use, use, uses
 from magnet.values import frozen
 
@@ -185,6 +196,15 @@ class Dockerfile:
         for needed in reading.needed(self.stage(stage)):
             found += reading.uses(needed)
         return tuple(dict.fromkeys(found))
+
+    def transfers(
+        self, stage: str | None = None, build_args: Mapping[str, str] = EMPTY, platform: Platform | None = None
+    ) -> tuple[Transfer, ...]:
+        """The needed stages' COPYs and ADDs, in order; none where the grammar is foreign."""
+        if self.is_foreign:
+            return ()
+        reading = _Reading(self, build_args, platform)
+        return tuple(one for needed in reading.needed(self.stage(stage)) for one in reading.transfers(needed))
 
     def _no_stage(self, name: str) -> MagnetfileError:
         names = [str(stage) for stage in self.stages]
@@ -415,6 +435,12 @@ class _Reading:
                 yield use("volume-writes", "RUN after VOLUME", instruction, instruction.start_line)
             elif instruction.name == "WORKDIR" and not is_root:
                 yield use("workdir-owner", "WORKDIR after USER", instruction, instruction.start_line)
+
+    def transfers(self, stage: Stage) -> Iterator[Transfer]:
+        """The COPYs and ADDs of one stage."""
+        for instruction, scope in self._steps(stage):
+            if instruction.name in ("COPY", "ADD"):
+                yield transfer(instruction, scope)
 
     def _uses(self, instruction: DockerfileInstruction, scope: _Scope) -> Iterator[Use]:
         yield from uses(instruction, scope, instruction.start_line)

@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
+from magnet.values import frozen
+
 if TYPE_CHECKING:
     from e2b_dockerfile_utils import DockerfileInstruction
 
@@ -16,6 +18,23 @@ EVERYTHING = "."
 
 _REMOTE = re.compile(r"(https?|git|ssh)://|[\w.-]+@[\w.-]+:")
 _WILDCARD = re.compile(r"[*?\[]")
+
+
+@frozen
+class Transfer:
+    """A COPY or an ADD as it reads: its line, and the instruction on one line.
+
+    `sources` are its words with their variables replaced, or None for what is not known, or is in the Dockerfile itself;
+    `is_foreign` is whether they are of another stage or an image. `owner` and `mode` are the values of --chown and
+    --chmod.
+    """
+
+    line: int
+    instruction: str
+    sources: tuple[str | None, ...]
+    is_foreign: bool = False
+    owner: str | None = None
+    mode: str | None = None
 
 
 class Scope(Protocol):
@@ -78,6 +97,25 @@ def keeps_parents(instruction: "DockerfileInstruction") -> bool:
     return "--parents" in instruction.flags or flag(instruction, "parents") == "true"
 
 
+def transfer(instruction: "DockerfileInstruction", scope: Scope) -> Transfer:
+    """A COPY or an ADD, as it reads with these variables."""
+    line = instruction.start_line
+    owner = flag(instruction, "chown")
+    return Transfer(
+        line,
+        shown(instruction),
+        (*(None for _ in instruction.heredocs), *(scope.expand(word, line) for word in source_words(instruction))),
+        is_foreign=flag(instruction, "from") is not None,
+        owner=owner and scope.expand(owner, line),
+        mode=flag(instruction, "chmod"),
+    )
+
+
+def shown(instruction: "DockerfileInstruction") -> str:
+    """An instruction on one line."""
+    return " ".join(instruction.original.split())
+
+
 def copied(instruction: "DockerfileInstruction", scope: Scope) -> Iterator[str | None]:
     """What a COPY or an ADD takes; None for what cannot be known."""
     if flag(instruction, "from"):
@@ -87,7 +125,7 @@ def copied(instruction: "DockerfileInstruction", scope: Scope) -> Iterator[str |
         if source is None:
             yield None
         elif instruction.name == "COPY" or not is_remote(source):
-            yield from _patterns(_in_context(source), is_deep=keeps_parents(instruction))
+            yield from _patterns(in_context(source), is_deep=keeps_parents(instruction))
 
 
 def mounted(instruction: "DockerfileInstruction", scope: Scope) -> Iterator[str | None]:
@@ -96,10 +134,15 @@ def mounted(instruction: "DockerfileInstruction", scope: Scope) -> Iterator[str 
         kind = scope.expand(mount.get("type", "bind"), instruction.start_line)
         if kind in ("bind", None) and not mount.get("from"):
             source = scope.expand(mount.get("source") or mount.get("src") or "", instruction.start_line)
-            yield None if kind is None or source is None else literal_pattern(_in_context(source))
+            yield None if kind is None or source is None else literal_pattern(in_context(source))
 
 
-def _in_context(source: str) -> str:
+def in_context(source: str) -> str:
+    """The path in the context that a source means.
+
+    >>> in_context("/a/../../b/")
+    'b'
+    """
     return posixpath.normpath(posixpath.join("/", source)).lstrip("/") or EVERYTHING
 
 

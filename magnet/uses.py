@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from magnet.sources import Scope, flag, mounts, source_words
+from magnet.sources import Scope, flag, shown, source_words
 from magnet.values import frozen
 
 if TYPE_CHECKING:
@@ -60,11 +60,6 @@ def uses(instruction: "DockerfileInstruction", scope: Scope, line: int) -> Itera
 def use(feature: str, words: str, instruction: "DockerfileInstruction", line: int) -> Use:
     """The use of a feature by an instruction."""
     return Use(feature, words, line, shown(instruction))
-
-
-def shown(instruction: "DockerfileInstruction") -> str:
-    """An instruction on one line."""
-    return " ".join(instruction.original.split())
 
 
 def is_repository(source: str) -> bool:
@@ -136,8 +131,3 @@ def _expansions(instruction: "DockerfileInstruction") -> Iterator[tuple[str, str
         for found in _EXPANSION.finditer(word):
             feature = _KIND_OF_EXPANSION.get(found["kind"], "expansion-pattern")
             yield feature, f"{found[0]}...}}"
-
-
-def mount_kinds(instruction: "DockerfileInstruction") -> list[str]:
-    """The types of the mounts of a RUN."""
-    return [mount.get("type", "bind") for mount in mounts(instruction)]

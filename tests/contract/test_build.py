@@ -297,7 +297,7 @@ def test_a_failing_step_is_named_with_its_exit_code(magnet: Magnet, base: str, c
 @pytest.mark.parametrize(
     ("dockerfile", "code", "words"),
     [
-        ("FROM {base}\nCOPY nosuch /\n", 1, "nosuch"),
+        ("FROM {base}\nCOPY nosuch /\n", 2, "nosuch"),
         (f"FROM {PREFIX}-no-such-base\n", 1, "no-such-base"),
         ("FROM {base}\nRUN [\n  nonsense\n", 2, "line 3: unknown instruction: nonsense"),
         ("", 2, "Dockerfile"),

@@ -22,7 +22,7 @@ USES = (
     ({"expansion-unset"}, "ENV U=${NONE-x}", "echo $U", "x"),
     ({"expansion-required"}, "ARG R=1\nENV R2=${R:?none}", "echo $R2", "1"),
     ({"health-start-interval"}, "HEALTHCHECK --start-interval=1s CMD true", "true", ""),
-    ({"workdir-owner"}, "USER 7\nWORKDIR /owned/x\nUSER 0", "stat -c %u /owned/x", "7"),
+    ({"workdir-owner"}, "USER 7\nWORKDIR /owned/x\nRUN true\nUSER 0", "stat -c %u /owned/x", "7"),
 )  # fmt: skip
 
 
@@ -56,3 +56,13 @@ def test_an_engine_does_what_it_has_and_is_refused_what_it_has_not(
         r"  Dockerfile:\d+: [A-Z]+ .+\nhint: .+; (here, `--backend .+ can|none of the engines here can)\n$",
         refused,
     ), refused
+
+
+def test_a_pattern_that_matches_nothing_is_a_mistake_on_every_engine(magnet: Magnet, base: str) -> None:
+    magnet.write({"Dockerfile": f"FROM {base}\nCOPY Dockerfile zzz* /d/\nCOPY zzz* /d/\n"})
+    result = magnet("build", ".")
+    assert (result.code, result.error) == (
+        2,
+        f"error: target `build`: `{magnet.root}/Dockerfile`, line 3: nothing in the context matches `zzz*`\n"
+        "  COPY zzz* /d/\nhint: `magnet --files TARGET` lists what is in the context\n",
+    )

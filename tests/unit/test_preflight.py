@@ -14,10 +14,10 @@ from magnet.backends.docker import Docker
 from magnet.backends.engine import Engine
 from magnet.backends.features import features_of
 from magnet.backends.podman import Podman
-from magnet.errors import EngineError
+from magnet.errors import EngineError, MagnetfileError
 from magnet.index import FileIndex
 from magnet.memory import Memory
-from magnet.model import Image
+from magnet.model import Copy, Image
 from magnet.preparation import Recipe, prepare
 from magnet.process import Children, Shell
 
@@ -67,7 +67,7 @@ Check = Callable[..., None]
 
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backends, "usable", lambda **_: ())
+    monkeypatch.setattr(backends, "usable", lambda **_: {})
 
 
 @pytest.fixture
@@ -151,3 +151,102 @@ def test_what_is_not_needed_is_not_compared(check: Check) -> None:
     text = "FROM scratch AS one\nCOPY --link a /\nFROM scratch AS two\nCOPY a /\n"
     check(podman("4.3.1"), text, {"a": ""})
     refused(check, podman("4.3.1"), text, {"a": ""}, stage="one")
+
+
+# Mistakes that some engine would turn into nothing
+
+
+def mistaken(check: Check, lines: str, files: Mapping[str, str], **recipe: Any) -> MagnetfileError:
+    """The mistake that is found in a Dockerfile, which is the same whatever the engine is."""
+    found = []
+    for backend in (docker("26.1.5"), legacy("20.10.24"), podman("4.3.1")):
+        with pytest.raises(MagnetfileError) as caught:
+            check(backend, f"FROM scratch\n{lines}\n", files, **recipe)
+        found.append(caught.value)
+    assert len({(error.message, error.detail, error.hint) for error in found}) == 1
+    return found[0]
+
+
+FILES = {"a": "", "d/b.txt": "", "d/e/c": ""}
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("COPY nosuch /", "there is no `nosuch` in the context"),
+        ("COPY a nosuch /d/", "there is no `nosuch` in the context"),
+        ("COPY d/nosuch/c /", "there is no `d/nosuch/c` in the context"),
+        ("COPY a/c /", "there is no `a/c` in the context"),
+        ("ADD zzz* /", "nothing in the context matches `zzz*`"),
+        ("COPY zzz* d/*.c /d/", "nothing in the context matches `zzz*`"),
+        ("COPY */b /", "nothing in the context matches `*/b`"),
+        ("ARG X=z\nCOPY ${X}z* /", "nothing in the context matches `zz*`"),
+        ("COPY link/nosuch /", "there is no `link/nosuch` in the context"),
+        ("COPY --chmod=999 a /", "`--chmod=999` is not the mode of a file"),
+        ("COPY --chmod=rwx a /", "`--chmod=rwx` is not the mode of a file"),
+    ],
+)
+def test_a_source_that_is_not_there_and_a_mode_that_is_none_are_mistakes(
+    check: Check, tmp_path: Path, line: str, what: str
+) -> None:
+    (tmp_path / "project/link").symlink_to("d")
+    error = mistaken(check, line, FILES)
+    number = 2 + line.count("\n")
+    assert error.message == f"`{tmp_path}/project/Dockerfile`, line {number}: {what}"
+    assert error.detail == (line.splitlines()[-1],)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "COPY a zzz* /d/",
+        "COPY . /",
+        "COPY / /",
+        "COPY d/../a /",
+        "COPY ../a /",
+        "COPY link/e/c absolute/b.txt up /d/",
+        "COPY */*.txt d*/?/[abc] /d/",
+        "COPY l*/b.txt /d/",
+        "COPY --from=x nosuch /",
+        "COPY $UNKNOWN /",
+        "ADD https://h/x zzz* /d/",
+        "ADD d/**/c /",
+        "COPY d/[ /",
+        "COPY dangling /",
+    ],
+)
+def test_sources_that_are_there_or_may_be_are_none(check: Check, tmp_path: Path, line: str) -> None:
+    root = tmp_path / "project"
+    for name, target in (("link", "d"), ("absolute", "/link"), ("up", "d/../../a"), ("dangling", "gone")):
+        (root / name).symlink_to(target)
+    check(docker("26.1.5"), f"FROM base\n{line}\n", FILES)
+
+
+def test_a_source_that_is_ignored_is_a_mistake_that_says_so(check: Check) -> None:
+    files = {**FILES, ".dockerignore": "d\n"}
+    assert mistaken(check, "COPY d/b.txt /", files).hint == "`.dockerignore` ignores it"
+    assert mistaken(check, "COPY d/*.txt /", files).hint == "`.dockerignore` ignores it"
+    assert mistaken(check, "COPY x /", files).hint == "`magnet --files TARGET` lists what is in the context"
+
+
+def test_a_source_of_a_declared_context_is_looked_for_there(check: Check) -> None:
+    declared = [Copy("d", "/in")]
+    check(docker("26.1.5"), "FROM scratch\nCOPY in/b.txt /\n", FILES, context=declared)
+    assert mistaken(check, "COPY d/b.txt /", FILES, context=declared).message.endswith(
+        "line 2: there is no `d/b.txt` in the context"
+    )
+
+
+def test_a_stage_that_is_not_needed_may_be_mistaken(check: Check) -> None:
+    check(docker("26.1.5"), "FROM scratch AS one\nCOPY nosuch /\nFROM scratch\nCOPY a /\n", FILES)
+
+
+def test_an_owner_beyond_the_ids_of_a_rootless_engine_is_refused(check: Check) -> None:
+    text = "FROM scratch\nARG U=70000\nCOPY --chown=1:$U a /\n"
+    check(podman("5.4.2"), text, FILES)
+    check(podman("5.4.2", rootless=True, ids=65537), text, FILES, build_args={"U": "65536"})
+    error = refused(check, podman("5.4.2", rootless=True, ids=65537), text, FILES)
+    assert error.message == (
+        "podman 5.4.2 rootless cannot do `--chown=1:70000`: its containers have the ids below 65537 only"
+    )
+    assert error.detail == ("Dockerfile:3: COPY --chown=1:$U a /",)
