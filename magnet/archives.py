@@ -9,6 +9,7 @@ whatever engine they come from: entries have no owners and the time 0.
 import hashlib
 import io
 import json
+import os
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -145,6 +146,13 @@ def reading(layer: Layer, advance: Advance) -> Iterator[IO[bytes]]:
         raise _not_readable(layer.file, f"the layer {layer.digest} is not what it should be")
 
 
+@contextmanager
+def opened(layer: Layer) -> Iterator[tarfile.TarFile]:
+    """A layer, which is not compressed, as the tar that it is."""
+    with layer.file.open("rb") as file, tarfile.open(fileobj=io.BufferedReader(_Part(file, layer)), mode="r:") as tar:
+        yield tar
+
+
 class _Checked:
     """So many bytes of a file, with their digest."""
 
@@ -164,6 +172,13 @@ class _Checked:
     @property
     def digest(self) -> str:
         return f"sha256:{self._hash.hexdigest()}"
+
+
+def layer_of(path: Path) -> Layer:
+    """A layer that is all of a file."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Layer(path, 0, path.stat().st_size, f"sha256:{digest}")
 
 
 def with_tag(name: str) -> str:
@@ -362,3 +377,32 @@ def _not_readable(path: Path, why: str) -> MagnetError:
         detail=(why,),
         hint="a docker-archive (`docker save`) or an OCI archive is wanted, whole and uncompressed or with gzip",
     )
+
+
+class _Part(io.RawIOBase):
+    """A layer, as a file of its own."""
+
+    def __init__(self, file: IO[bytes], layer: Layer) -> None:
+        self._file = file
+        self._layer = layer
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._layer.size}[whence]
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: "memoryview") -> int:  # type: ignore[override]
+        self._file.seek(self._layer.offset + self._at)
+        data = self._file.read(min(len(buffer), max(0, self._layer.size - self._at)))
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)

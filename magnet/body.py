@@ -5,18 +5,20 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from magnet.backends import choose
-from magnet.backends.options import BUILD_OPTIONS, MOUNT_OPTIONS, RUN_OPTIONS, parse_options
+from magnet.backends.options import BUILD_KEYWORDS, BUILD_OPTIONS, MOUNT_OPTIONS, RUN_OPTIONS, parse_options
 from magnet.buildfile import Call, Needed, Target
 from magnet.errors import CommandFailed, ContainerFailed, EngineError, MagnetfileError
 from magnet.events import Clock, SolveStatus, Vertex, VertexLog
 from magnet.model import (
     ARCHIVES,
+    EMPTY,
     MODES,
+    NETWORKS,
     PULL_POLICIES,
     RUN_LABEL,
     Command,
@@ -25,6 +27,8 @@ from magnet.model import (
     ImageListing,
     Modes,
     Mount,
+    Network,
+    Option,
     Output,
     OutputType,
     Platform,
@@ -32,13 +36,17 @@ from magnet.model import (
     Pull,
     RunRequest,
     RunResult,
+    Secret,
     Whole,
 )
 from magnet.process import Children, Shell, Write, ending, render, render_script
+from magnet.values import replace
 
 if TYPE_CHECKING:
     from magnet.backends.base import Backend
+    from magnet.container import Container, Started
     from magnet.index import FileIndex
+    from magnet.limits import Hosts, Ulimits
     from magnet.preparation import Recipe
     from magnet.questions import Question
     from magnet.workspace import Workspace
@@ -75,6 +83,7 @@ class Session:
         force: bool = False,
         question: "Question | None" = None,
         secrets: tuple[str, ...] = (),
+        learn: Callable[[Iterable[str]], None] = lambda _: None,
     ) -> None:
         self.project = project
         self.workspace = workspace
@@ -88,6 +97,8 @@ class Session:
         self.force = force
         self.question = question
         self.secrets = secrets
+        self._learn = learn
+        self.started: list[Started] = []
         self._index: FileIndex | None = None
         self._backend: Backend | None = None
         self._lock = threading.Lock()
@@ -107,6 +118,19 @@ class Session:
             if self._index is None:
                 self._index = FileIndex(self.workspace.cache / "files.sqlite")
             return self._index
+
+    def hide(self, secrets: Iterable[str]) -> None:
+        """Show these values nowhere from now on, as those that are known from the start."""
+        with self._lock:
+            values = tuple(value for value in secrets if value and value not in self.secrets)
+            self.secrets += values
+        self._learn(values)
+
+    def remove_started(self) -> None:
+        """Remove the containers that targets started and that are still there, the latest first; but not those kept."""
+        for one in reversed(self.started):
+            if not one.keep:
+                one.remove(one.shell)
 
     def remove_leftovers(self) -> None:
         """Remove the containers of this run that an interrupt left."""
@@ -171,7 +195,7 @@ class T:
 
         Each runs at most once in a run of magnet for the same arguments. Raises NeedFailed when one fails.
         """
-        results = self._need(self._call, needed)
+        results = list(map(self._mine, self._need(self._call, needed)))
         return results[0] if len(results) == 1 else tuple(results)
 
     def print(self, *values: object) -> None:
@@ -212,17 +236,31 @@ class T:
         platform: str | None = None,
         options: Iterable[str] = (),
         modes: Modes = "keep",
+        network: Network | None = None,
+        secrets: Iterable[Secret] = (),
+        ssh: Iterable[str] | str = (),
+        add_hosts: Mapping[str, str | Iterable[str]] | None = None,
+        shm_size: int | str | None = None,
+        ulimits: Mapping[str, int | str] | Iterable[str] | str = (),
+        build_contexts: Mapping[str, Path | str | Image] | None = None,
         output: Output | Iterable[Output] = (),
+        source_date_epoch: int | str | None = None,
     ) -> Image:
         """Build an image from a Dockerfile.
 
         `directory` is the build context, `file` the Dockerfile, otherwise `Dockerfile` or `Containerfile` in it.
         The build sees just the files that the Dockerfile copies and that are not ignored; `context` declares others,
         or takes all with `Whole()`. A build of which nothing has changed is not done again. `stage` is Dockerfile's
-        `--target`. `options` are further options of the engine in the spelling that docker and podman share, such
-        as `--network=none`. `modes="git"` gives files mode 0644, or 0755 where they can be executed, whatever the
-        umask of the checkout was. `output` is where the result is written besides. Raises CommandFailed when the build
-        fails, EngineError when the engine cannot do it.
+        `--target`. `modes="git"` gives files mode 0644, or 0755 where they can be executed, whatever the umask of the
+        checkout was.
+
+        The steps have the `network` `none`, `host`, or the engine's own for builds; more lines of /etc/hosts
+        (`add_hosts`), a /dev/shm of another size, resource limits (`ulimits`), `secrets` in files that no image keeps,
+        and SSH agents (`ssh`). `build_contexts` are directories and images that the Dockerfile knows by other names.
+        `options` are further options of the engine in the spelling that docker and podman share. `output` is where the
+        result is written besides. With a `source_date_epoch`, in seconds since 1970, all that the build adds is of that
+        time, and two builds of one key are one image. Raises CommandFailed when the build fails, EngineError when the
+        engine cannot do it.
         """
         # A run that builds nothing does without.
         from magnet.preparation import Recipe
@@ -232,25 +270,53 @@ class T:
             file=file,
             context=context if context is None or isinstance(context, Whole) else tuple(context),
             tags=_strings(tags),
-            build_args=self._public("build arg", build_args),
+            build_args={**_epoch_arg(source_date_epoch), **self._public("build arg", build_args)},
             stage=None if stage is None else str(stage),
             pull=_pull(pull),
             no_cache=no_cache,
             labels=self._public("label", labels),
             platform=Platform.parse(platform) if platform else None,
-            options=parse_options(options, BUILD_OPTIONS),
+            options=parse_options(options, BUILD_OPTIONS, BUILD_KEYWORDS),
             modes=_modes(modes),
+            source_date_epoch=_epoch(source_date_epoch),
+            network=_network(network),
+            secrets=self._secrets(secrets),
+            ssh=self._agents(ssh),
+            contexts=self._named_contexts(build_contexts),
+            **_limits(add_hosts, shm_size, ulimits),
         )
         outputs = _outputs(self.project, output)
         image = self._build(recipe)
         self._deliver([image], recipe.tags, outputs)
         return image
 
+    def _secrets(self, secrets: Iterable[Secret]) -> tuple[Secret, ...]:
+        given = tuple(secrets)
+        if not given:
+            return ()
+        from magnet.secretfiles import located  # most builds and containers have none
+
+        return located(given, self.project.root, self._session.environ)
+
+    def _agents(self, ssh: Iterable[str] | str) -> Mapping[str, str]:
+        if not ssh:
+            return EMPTY
+        from magnet.secretfiles import agents  # most builds have none
+
+        return agents(ssh, self.project.root, self._session.environ)
+
+    def _named_contexts(self, contexts: Mapping[str, Path | str | Image] | None) -> Mapping[str, Path | str | Image]:
+        if not contexts:
+            return {}
+        from magnet.namedcontexts import parse  # most builds have none
+
+        return parse(contexts, self.project.root)
+
     def _build(self, recipe: "Recipe") -> Image:
         from magnet.building import Builder
 
         session, backend = self._session, self.backend
-        builder = Builder(backend, self._shell, session.workspace, self._call.target.name)
+        builder = Builder(backend, self._shell, session.workspace, self._call.target.name, session.hide)
         prepared = builder.prepare(recipe, self.project.root, session.index())
         if session.question is not None:
             return session.question(self.name, builder, prepared) or Image(id="", tags=recipe.tags)
@@ -278,10 +344,20 @@ class T:
         user: str | None = None,
         mounts: Iterable[Mount] = (),
         env: Mapping[str, object] | None = None,
+        secrets: Iterable[Secret] = (),
         workdir: str | None = None,
-        network: str | None = None,
+        network: "str | Container | None" = None,
         privileged: bool = False,
         read_only: bool = False,
+        tmpfs: Iterable[str] | str = (),
+        volumes: Mapping[str, str] | None = None,
+        ulimits: "Ulimits" = (),
+        shm_size: int | str | None = None,
+        add_hosts: "Hosts | None" = None,
+        init: bool = False,
+        hostname: str | None = None,
+        memory: int | str | None = None,
+        cpus: float | None = None,
         remove: bool = True,
         detach: bool = False,
         interactive: bool = False,
@@ -297,42 +373,34 @@ class T:
         """Run a command in a container of an image.
 
         `user="host"` lets files that are written to a mount belong to the caller, on every engine, rootful or
-        rootless. `attach` puts the container's stdout and stderr on magnet's own; `interactive` gives it magnet's
-        stdin, `tty` the terminal. `options` are further options of the engine in the spelling that docker and podman
-        share. Raises ContainerFailed when the command's exit code is not 0, unless `check` is False.
+        rootless. A secret is a file, /run/secrets/ID. `tmpfs` are empty file systems in memory, as `/cache` or
+        `/cache:size=64m,exec`, `volumes` those that the engine keeps by a name, `{"name": "/path"}`. `network` is one
+        of the engine's, or a container whose network this one is to share. `attach` puts the container's stdout and
+        stderr on magnet's own; `interactive` gives it magnet's stdin, `tty` the terminal. `options` are further options
+        of the engine in the spelling that docker and podman share. Raises ContainerFailed when the command's exit code
+        is not 0, unless `check` is False.
         """
+        from magnet.intents import run_options  # a run that builds only does without
+
         if tty and not self._session.dry_run and not os.isatty(0):
             raise MagnetfileError("`tty` needs a terminal, and stdin is none", hint="leave out `tty` (`-t`)")
-        number = self._session.workspace.number()
-        container = f"{self._session.workspace.run_id}-{number}"
-        request = RunRequest(
-            image=_reference(image),
-            command=tuple(map(str, command)),
-            entrypoint=None if entrypoint is None else _strings(entrypoint),
-            user=user,
-            mounts=tuple(self._absolute(mount) for mount in mounts),
-            env=_texts(env),
-            workdir=workdir,
-            network=network,
-            privileged=privileged,
-            read_only=read_only,
-            remove=remove,
-            detach=detach,
-            interactive=interactive,
-            tty=tty,
-            name=name,
-            labels={**_texts(labels), RUN_LABEL: self._session.workspace.run_id},
-            options=parse_options(options, RUN_OPTIONS + MOUNT_OPTIONS),
-        )
-        backend = self.backend
-        self._skipped.append(False)
-        if not self._session.dry_run:
-            self._session.workspace.note_backend(backend.name)
+        request = self._request(
+            image, command, entrypoint=entrypoint, user=user, mounts=mounts, env=env, workdir=workdir, network=network,
+            privileged=privileged, read_only=read_only, name=name, labels=labels, options=(
+                *parse_options(options, RUN_OPTIONS + MOUNT_OPTIONS),
+                *run_options(
+                    tmpfs=tmpfs, volumes=volumes, ulimits=ulimits, shm_size=shm_size, add_hosts=add_hosts, init=init,
+                    hostname=hostname, memory=memory, cpus=cpus,
+                ),
+            ),
+        )  # fmt: skip
+        request = replace(request, remove=remove, detach=detach, interactive=interactive, tty=tty)
         stdin = 0 if interactive else None
-        with self._attached() if attach and not tty else nullcontext() as write:
-            result = backend.run(
-                request, self._shell, container, stdin=stdin, write=write, pull=_pull(pull),
-                platform=Platform.parse(platform) if platform else None,
+        with ExitStack() as used:
+            write = used.enter_context(self._attached()) if attach and not tty else None
+            result = self.backend.run(
+                self._provided(request, secrets, used, keep=not remove), self._shell, self._container_id(), stdin=stdin,
+                write=write, pull=_pull(pull), platform=Platform.parse(platform) if platform else None,
             )  # fmt: skip
         if check and result.returncode != 0:
             words = " ".join(map(str, command)) or _reference(image)
@@ -340,6 +408,164 @@ class T:
                 f"`{words}` {ending(result.returncode)} in its container", returncode=result.returncode
             )
         return result
+
+    def start(
+        self,
+        image: Image | str,
+        *command: Words,
+        entrypoint: Iterable[str] | str | None = None,
+        user: str | None = None,
+        mounts: Iterable[Mount] = (),
+        env: Mapping[str, object] | None = None,
+        secrets: Iterable[Secret] = (),
+        workdir: str | None = None,
+        network: "str | Container | None" = None,
+        privileged: bool = False,
+        read_only: bool = False,
+        tmpfs: Iterable[str] | str = (),
+        volumes: Mapping[str, str] | None = None,
+        ulimits: "Ulimits" = (),
+        shm_size: int | str | None = None,
+        add_hosts: "Hosts | None" = None,
+        init: bool = False,
+        hostname: str | None = None,
+        memory: int | str | None = None,
+        cpus: float | None = None,
+        name: str | None = None,
+        labels: Mapping[str, object] | None = None,
+        options: Iterable[str] = (),
+        pull: Pull = "missing",
+        platform: str | None = None,
+        health: Iterable[str] | str | None = None,
+        wait: Literal["healthy"] | None = None,
+        timeout: float = 60.0,
+        keep: bool = False,
+    ) -> "Container":
+        """Start a container, and return a handle of it while it runs.
+
+        It is removed when its `with` block ends, or else at the end of the run of magnet, however that ends, unless
+        `keep`. A target may return it, for those that need it; `network=` of another container lets that one reach it
+        as localhost. `health` is a command that tells by its exit code whether it is healthy, in place of the image's
+        HEALTHCHECK; with `wait="healthy"` it is waited for that, for `timeout` seconds. What else there is to say is as
+        for `run`.
+        """
+        from magnet.container import LABEL, Container, Started, command_of
+        from magnet.intents import run_options
+
+        container = self._container_id()
+        options = tuple(options)
+        request = self._request(
+            image, command, entrypoint=entrypoint, user=user, mounts=mounts, env=env, workdir=workdir, network=network,
+            privileged=privileged, read_only=read_only, name=name, labels={**(labels or {}), LABEL: container},
+            options=(
+                *parse_options(options, RUN_OPTIONS + MOUNT_OPTIONS),
+                *run_options(
+                    tmpfs=tmpfs, volumes=volumes, ulimits=ulimits, shm_size=shm_size, add_hosts=add_hosts, init=init,
+                    hostname=hostname, memory=memory, cpus=cpus,
+                ),
+                *_no_healthcheck(options, keep=keep),
+            ),
+        )  # fmt: skip
+        request = replace(request, remove=False, detach=True)
+        started = Started(
+            self.backend, self._shell, name=name or container, image=request.image, health=command_of(health),
+            secrets=lambda: self._session.secrets, keep=keep,
+        )  # fmt: skip
+        try:
+            result = self.backend.run(
+                self._provided(request, secrets, started.files, keep=keep), self._shell, container, pull=_pull(pull),
+                platform=Platform.parse(platform) if platform else None,
+            )  # fmt: skip
+            if result.returncode != 0:
+                words = " ".join(map(str, command)) or _reference(image)
+                raise ContainerFailed(f"`{words}` cannot be started in a container", returncode=result.returncode)
+        except BaseException:
+            started.remove_unstarted(container)
+            raise
+        self._session.started.append(started)
+        started.begin(result.container or container)
+        made = Container(started, self._shell)
+        return made.wait_healthy(timeout) if wait == "healthy" else made
+
+    def _request(
+        self,
+        image: Image | str,
+        command: Iterable[Words],
+        *,
+        entrypoint: Iterable[str] | str | None,
+        user: str | None,
+        mounts: Iterable[Mount],
+        env: Mapping[str, object] | None,
+        workdir: str | None,
+        network: "str | Container | None",
+        privileged: bool,
+        read_only: bool,
+        name: str | None,
+        labels: Mapping[str, object] | None,
+        options: tuple[Option, ...],
+    ) -> RunRequest:
+        """What a run and a start have in common."""
+        from magnet.intents import split_env
+
+        public, hidden = split_env(env, self._session.secrets)
+        return RunRequest(
+            image=_reference(image),
+            command=tuple(map(str, command)),
+            entrypoint=None if entrypoint is None else _strings(entrypoint),
+            user=user,
+            mounts=tuple(self._absolute(mount) for mount in mounts),
+            env=public,
+            secret_env=hidden,
+            workdir=workdir,
+            network=network if network is None or isinstance(network, str) else f"container:{network.id}",
+            privileged=privileged,
+            read_only=read_only,
+            name=name,
+            labels={**_texts(labels), RUN_LABEL: self._session.workspace.run_id},
+            options=options,
+        )
+
+    def _mine(self, result: Any) -> Any:
+        """What a target returned; what is done with a container that it started is told in this target's log."""
+        if not self._session.started:
+            return result
+        from magnet.container import Container
+
+        if type(result) is tuple:
+            return tuple(map(self._mine, result))
+        return result.used_by(self._shell) if isinstance(result, Container) else result
+
+    def _container_id(self) -> str:
+        return f"{self._session.workspace.run_id}-{self._session.workspace.number()}"
+
+    def _provided(
+        self, request: RunRequest, secrets: Iterable[Secret], used: ExitStack, *, keep: bool
+    ) -> RunRequest:
+        """The request with files for the container, which go when `used` is closed, but for those of one to keep."""
+        self._skipped.append(False)
+        workspace = self._session.workspace
+        if not self._session.dry_run:
+            workspace.note_backend(self.backend.name)
+        scratch = used.enter_context(workspace.scratch())
+        mounts = (*request.mounts, *self._secret_mounts(secrets, scratch / "secrets"))
+        return replace(request, files=workspace.cache / "hosts" if keep else scratch, mounts=mounts)
+
+    def _secret_mounts(self, secrets: Iterable[Secret], directory: Path) -> list[Mount]:
+        found = self._secrets(secrets)
+        if not found:
+            return []
+        from magnet import secretfiles
+
+        values = secretfiles.read(found, self._session.environ)
+        self._session.hide(value.decode(errors="surrogateescape") for value in values.values())
+        secretfiles.write(dict.fromkeys(values, b"") if self._session.dry_run else values, directory)
+        files = secretfiles.paths(found, directory)
+        for file in files.values():
+            # Whoever is the user in the container may read it; here its directory lets nobody but the caller in.
+            file.chmod(0o444)
+        return [
+            Mount(file, f"/run/secrets/{name}", readonly=True, relabel="private") for name, file in files.items()
+        ]
 
     def inspect(self, reference: str) -> Image | None:
         """The image of that name or id in the engine's store, or None."""
@@ -428,13 +654,13 @@ class T:
             if any(secret in value for secret in self._session.secrets):
                 raise MagnetfileError(
                     f"the {what} `{name}` holds a secret, and whoever has the image can read it",
-                    hint='hand it over as a file: options=["--secret=id=NAME,src=FILE"], and RUN --mount=type=secret',
+                    hint='hand it over in a file: secrets=[Secret("ID", env="NAME")], RUN --mount=type=secret,id=ID',
                 )
         return texts
 
     def _absolute(self, mount: Mount) -> Mount:
         source = os.path.abspath(self.project.root / os.path.expanduser(mount.source))
-        return Mount(source, mount.target, mount.readonly, mount.consistency)
+        return replace(mount, source=source)
 
     def _write(self, stream: int, data: bytes) -> None:
         log = VertexLog(self._vertex.digest, stream, data, self._session.clock())
@@ -492,10 +718,32 @@ def _reference(image: Image | str) -> str:
     return image.id or next(iter(image.tags), "<image>")
 
 
+def _epoch(seconds: int | str | None) -> int | None:
+    """A time, in seconds since 1970."""
+    if seconds is None:
+        return None
+    if str(seconds).isdecimal():
+        return int(seconds)
+    raise MagnetfileError(
+        f"`{seconds}` is no time for `source_date_epoch`",
+        hint="give whole seconds since 1970, as `git log -1 --format=%ct` prints them",
+    )
+
+
+def _epoch_arg(seconds: int | str | None) -> dict[str, str]:
+    return {} if seconds is None else {"SOURCE_DATE_EPOCH": str(seconds)}
+
+
 def _outputs(project: Project, output: Output | Iterable[Output]) -> tuple[Output, ...]:
     """What is to be written, at absolute paths."""
     given = (output,) if isinstance(output, Output) else tuple(output)
     return tuple(Output(one.type, project.root / one.path) for one in given)
+
+
+def _no_healthcheck(options: Iterable[str], *, keep: bool) -> tuple[Option, ...]:
+    """What keeps an engine from checking health by itself: not every one can, and some wait half a minute first."""
+    is_wanted = keep or any(option.startswith("--health-") or option == "--no-healthcheck" for option in options)
+    return () if is_wanted else (Option("--no-healthcheck"),)
 
 
 def _strings(values: Iterable[str] | str) -> tuple[str, ...]:
@@ -511,6 +759,34 @@ def _pull(policy: str) -> Pull:
         if policy == known:
             return known
     raise MagnetfileError(f"`{policy}` is not a pull policy", hint=f"known are: {', '.join(PULL_POLICIES)}")
+
+
+def _network(network: str | None) -> Network:
+    if network is None:
+        return "default"
+    for known in NETWORKS:
+        if network == known:
+            return known
+    raise MagnetfileError(
+        f"the steps of a build cannot have the network `{network}`", hint=f"known are: {', '.join(NETWORKS)}"
+    )
+
+
+def _limits(
+    hosts: Mapping[str, str | Iterable[str]] | None,
+    shm_size: int | str | None,
+    ulimits: Mapping[str, int | str] | Iterable[str] | str,
+) -> dict[str, Any]:
+    """The fields of a request of these names, of those that were given."""
+    if not hosts and shm_size is None and not ulimits:
+        return {}
+    from magnet import limits  # most builds have none
+
+    return {
+        "hosts": limits.parse_hosts(hosts or {}),
+        "shm_size": None if shm_size is None else limits.parse_size(shm_size, "shm_size"),
+        "ulimits": limits.parse_ulimits(ulimits),
+    }
 
 
 def _modes(modes: str) -> Modes:

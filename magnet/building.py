@@ -1,6 +1,6 @@
 """One build: found done by its key, or done by the engine."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from magnet.backends.base import Backend
@@ -11,6 +11,7 @@ from magnet.key import cache_key, not_skippable
 from magnet.memory import Memory
 from magnet.model import BuildRequest, Image
 from magnet.preparation import (
+    SECRETS,
     Prepared,
     Recipe,
     defeats_layer_cache,
@@ -23,6 +24,10 @@ from magnet.preparation import (
 from magnet.process import Shell, import_what_watches
 from magnet.values import frozen, replace
 from magnet.workspace import Workspace
+
+
+UNFINISHED = "localhost/magnet-unfinished"
+"""The repository of images that are there for the length of their build."""
 
 
 @frozen
@@ -45,12 +50,13 @@ class Built:
 
 @frozen
 class Builder:
-    """Does a build of a target, or finds it done."""
+    """Does a build of a target, or finds it done. `hide` is told of secrets before an engine sees them."""
 
     backend: Backend
     shell: Shell
     workspace: Workspace
     target: str
+    hide: Callable[[Iterable[str]], None] = lambda _: None
 
     def prepare(self, recipe: Recipe, root: Path, index: FileIndex) -> Prepared:
         """Find out what goes into a build of the project at `root`, without building anything."""
@@ -101,12 +107,47 @@ class Builder:
         import_what_watches()
         with self.workspace.scratch() as scratch:
             asked = request(prepared, self.backend, scratch, dry_run=False, measure=self.shell.measure)
+            self._hand_over_secrets(prepared.recipe, scratch)
             if defeats_layer_cache(prepared, self.backend):
                 asked = replace(asked, no_cache=True)
-            image = self._built(asked, prepared)
-            if not self.shell.dry_run and is_another_ones(image, prepared, self.backend):
-                image = self._built(replace(asked, no_cache=True), prepared)
-            return image
+            if prepared.recipe.source_date_epoch is not None:
+                return self._of_its_time(asked, prepared, prepared.recipe.source_date_epoch)
+            return self._of_its_platform(asked, prepared)
+
+    def _of_its_platform(self, asked: BuildRequest, prepared: Prepared) -> Image:
+        image = self._built(asked, prepared)
+        if is_another_ones(image, prepared, self.backend):
+            image = self._built(replace(asked, no_cache=True), prepared)
+        return image
+
+    def _of_its_time(self, asked: BuildRequest, prepared: Prepared, epoch: int) -> Image:
+        """The image with that time in all that the build adds; the one that the engine builds is but its raw material.
+
+        That goes afterwards, where it is nothing that the layer cache lives on.
+        """
+        from magnet import delivery  # most builds have no time of their own
+
+        name = f"{UNFINISHED}:{self.workspace.run_id}-{self.workspace.number()}"
+        names = () if self.backend.builder.caches_images else (name,)
+        try:
+            built = self._of_its_platform(replace(asked, tags=names), prepared)
+            with self.workspace.scratch() as scratch:
+                bases = [image.layers for image in prepared.bases.values()]
+                image = delivery.set_time(self.backend, built, bases, epoch, self.shell, scratch)
+        finally:
+            if names and self.backend.inspect(name, self.shell):
+                self.shell.clean(self.backend.remove_command(name))
+        if asked.tags:
+            self.backend.tag(image.id, asked.tags, self.shell)
+        return replace(image, tags=asked.tags)
+
+    def _hand_over_secrets(self, recipe: Recipe, scratch: Path) -> None:
+        if recipe.secrets:
+            from magnet import secretfiles  # most builds have none
+
+            values = secretfiles.read(recipe.secrets, self.shell.env)
+            self.hide(value.decode(errors="surrogateescape") for value in values.values())
+            secretfiles.write(values, scratch / SECRETS)
 
     def _check(self, prepared: Prepared) -> None:
         from magnet import preflight  # it reads the Dockerfile anew, and a build that is found done does without

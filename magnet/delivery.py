@@ -77,6 +77,26 @@ def copy(backend: Backend, image: Image, names: Sequence[str], to: Backend, shel
     return replace(copied, tags=tuple(names))
 
 
+def set_time(
+    backend: Backend, image: Image, bases: Sequence[tuple[str, ...]], epoch: int, shell: Shell, scratch: Path
+) -> Image:
+    """Put an image into the store that differs from this one in its times alone: all but its base is of that time.
+
+    `bases` are the layers of the images that it may have been built upon.
+    """
+    from magnet import archives, reproducible
+
+    built, file = scratch / "built.tar", scratch / "image.tar"
+    backend.save(image, built, shell)
+    (found,) = archives.read(built)
+    with shell.measure("setting the time", 2 * found.size) as advance:
+        new = reproducible.at_time(found, bases, epoch, scratch, advance)
+        there = backend.inspect(new.id, shell)
+        if there is None:
+            archives.write_docker_archive(new, (), file, advance)
+    return there or backend.load(file, new.id, shell)
+
+
 def _write(files: Sequence[Path], names: Sequence[str], output: Output, shell: Shell) -> None:
     from magnet import archives, rootfs
 

@@ -283,7 +283,8 @@ class Image:
     """An image in an engine's store. `id` is `sha256:` and 64 hexadecimal digits on every engine.
 
     `has_triggers` is whether ONBUILD instructions of it may run when it is a base. `healthcheck` is the test of its
-    HEALTHCHECK, as in `("CMD-SHELL", "test -e /ready")`.
+    HEALTHCHECK, as in `("CMD-SHELL", "test -e /ready")`. `layers` are the digests of its layers, uncompressed, the lowest
+    first.
     """
 
     id: str
@@ -297,6 +298,7 @@ class Image:
     labels: Mapping[str, str] = EMPTY
     has_triggers: bool = False
     healthcheck: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
 
 
 @frozen

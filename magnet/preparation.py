@@ -5,22 +5,44 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from itertools import accumulate
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from magnet import context as contexts
 from magnet import reading
 from magnet.backends.base import Backend, same_platform
-from magnet.backends.builders import Unseen
 from magnet.context import Entry, Walked
 from magnet.errors import EngineError, MagnetfileError
 from magnet.index import FileIndex, Tree
 from magnet.memory import Memory
 from magnet.meter import Measure, unmeasured
-from magnet.model import EMPTY, SCRATCH, BuildRequest, Copy, Image, Modes, Option, Platform, Pull, Whole, this_machine
+from magnet.model import (
+    EMPTY,
+    SCRATCH,
+    BuildRequest,
+    Copy,
+    Image,
+    Modes,
+    Network,
+    Option,
+    Platform,
+    Pull,
+    Secret,
+    Ulimit,
+    Whole,
+    this_machine,
+)
 from magnet.process import Shell
 from magnet.reading import Reading
 from magnet.sources import EVERYTHING, as_line, has_wildcard, literal_pattern
 from magnet.values import frozen, replace
 from magnet.workspace import BUILD_DIRECTORY
+
+if TYPE_CHECKING:
+    from magnet.namedcontexts import Directory, Given
+
+
+EPOCH_ARG = "SOURCE_DATE_EPOCH"
+"""The build arg with the time of a build that has one: https://reproducible-builds.org/specs/source-date-epoch/."""
 
 
 @frozen
@@ -39,6 +61,14 @@ class Recipe:
     platform: Platform | None = None
     options: tuple[Option, ...] = ()
     modes: Modes = "keep"
+    source_date_epoch: int | None = None
+    network: Network = "default"
+    hosts: tuple[tuple[str, str], ...] = ()
+    shm_size: int | None = None
+    ulimits: tuple[Ulimit, ...] = ()
+    secrets: tuple[Secret, ...] = ()
+    ssh: Mapping[str, str] = EMPTY
+    contexts: "Mapping[str, Given]" = MappingProxyType({})
 
 
 @frozen
@@ -73,7 +103,8 @@ class Context:
 class Prepared:
     """A build whose inputs are known. `bases` are its base images, by the names that the Dockerfile gives them.
 
-    `seen` is what the engine has said of other names that it was asked for in the same breath.
+    `seen` is what the engine has said of other names that it was asked for in the same breath. `contexts` are the named
+    ones that are used, and `directories` those of them that are directories.
     """
 
     recipe: Recipe
@@ -83,6 +114,8 @@ class Prepared:
     context: Context
     tree: Tree
     seen: Mapping[str, Image | None] = MappingProxyType({})
+    contexts: "Mapping[str, Given]" = MappingProxyType({})
+    directories: "Mapping[str, Directory]" = MappingProxyType({})
 
 
 def prepare(
@@ -104,20 +137,51 @@ def prepare(
     if isinstance(recipe.context, Whole) and recipe.context.directory is not None:
         directory = _directory(root, recipe.context.directory)
     read = reading.read(file, recipe.stage, recipe.build_args, recipe.platform, memory)
-    names = read.bases
+    _check_mounts(read, recipe)
+    named = _named(read, recipe)
+    names = {name: _reference(name, named) for name in read.bases if not isinstance(named.get(name), Path)}
     ignore = contexts.find_ignore_file(directory, file)
     ignored = reading.read_ignore_file(ignore, memory) if ignore else ()
-    with backend.asking([*names, *recipe.tags, *also], shell) as answers:
+    with backend.asking([*names.values(), *recipe.tags, *also], shell) as answers:
         context = _context(recipe, root, directory, read, ignored, {})
         tree = index.tree(context.name, context.walk, shell.measure)
+        directories = _directories(named, root, index, memory, shell.measure)
         seen = answers()
     bases = _bases(names, recipe, backend, shell, seen)
     if any(image.has_triggers for image in bases.values()):
         context = _context(recipe, root, directory, read, ignored, bases)
         tree = index.tree(context.name, context.walk, shell.measure)
     # A name that was pulled since may mean another image now.
-    seen = {name: seen[name] for name in seen if name not in names}
-    return Prepared(recipe, file, read, bases, context, tree, seen)
+    seen = {name: seen[name] for name in seen if name not in names.values()}
+    return Prepared(recipe, file, read, bases, context, tree, seen, named, directories)
+
+
+def _check_mounts(read: Reading, recipe: Recipe) -> None:
+    """Refuse a build without what a step requires; most Dockerfiles require nothing."""
+    if any("required" in str(word) for name, *words in read.instructions if name == "RUN" for word in words):
+        from magnet.secretfiles import check_mounts
+
+        check_mounts(read.instructions, [secret.id for secret in recipe.secrets], recipe.ssh)
+
+
+def _named(read: Reading, recipe: Recipe) -> "dict[str, Given]":
+    """The named contexts that are used."""
+    if not recipe.contexts:
+        return {}
+    from magnet.namedcontexts import used  # most builds have none
+
+    return used(recipe.contexts, read.bases, read.instructions)
+
+
+def _directories(
+    named: "Mapping[str, Given]", root: Path, index: FileIndex, memory: Memory, measure: Measure
+) -> "dict[str, Directory]":
+    """The named contexts that are directories, as they are now."""
+    if not named:
+        return {}
+    from magnet.namedcontexts import look
+
+    return look(named, root, index, memory, measure)
 
 
 def dockerfile_of(recipe: Recipe, root: Path) -> Path:
@@ -137,8 +201,12 @@ def is_still_so(prepared: Prepared, index: FileIndex, backend: Backend, shell: S
     read = reading.read(prepared.dockerfile, recipe.stage, recipe.build_args, recipe.platform, memory)
     if tree.digest != prepared.tree.digest or read != prepared.reading:
         return False
-    with backend.asking(prepared.bases, shell) as answers:
-        now = answers()
+    directories = _directories(prepared.contexts, shell.cwd, index, memory, shell.measure)
+    if any(directories[name].tree.digest != was.tree.digest for name, was in prepared.directories.items()):
+        return False
+    references = {name: _reference(name, prepared.contexts) for name in prepared.bases}
+    with backend.asking(references.values(), shell) as answers:
+        now = {name: answers()[reference] for name, reference in references.items()}
     return all((found := now[name]) is not None and found.id == image.id for name, image in prepared.bases.items())
 
 
@@ -151,8 +219,11 @@ def defeats_layer_cache(prepared: Prepared, backend: Backend) -> bool:
     nothing, and thinks that those below a link to a directory match nothing, though it does copy what they match:
     https://github.com/moby/buildkit/issues/2300
     """
-    read, unseen = prepared.reading, backend.builder.unseen
-    if any(_is_unseen(option, unseen) for option in prepared.recipe.options):
+    read, unseen, recipe = prepared.reading, backend.builder.unseen, prepared.recipe
+    # One network is as good as another, but none is not.
+    if recipe.network == "none" and "no network" in unseen:
+        return True
+    if recipe.options or recipe.hosts or recipe.shm_size is not None or recipe.ulimits:
         return True
     if "platform" in unseen and prepared.recipe.platform is not None and _begins_from_nothing(read):
         return True
@@ -179,14 +250,6 @@ def is_another_ones(image: Image, prepared: Prepared, backend: Backend) -> bool:
     if is_seen or prepared.recipe.platform or not _begins_from_nothing(prepared.reading):
         return False
     return not same_platform(image.platform, this_machine())
-
-
-def _is_unseen(option: Option, unseen: Set[Unseen]) -> bool:
-    """Whether a step that was done without an option would be taken for one that is to be done with it."""
-    if option.name == "--network":
-        # One network is as good as another, but none is not.
-        return option.value == "none" and "no network" in unseen
-    return option.name not in ("--secret", "--ssh")
 
 
 def _mounts_something(read: Reading) -> bool:
@@ -222,6 +285,10 @@ def request(
 ) -> BuildRequest:
     """The request that builds it, with its context and ignore file in `scratch`."""
     recipe = prepared.recipe
+    from magnet.limits import with_addresses  # a build that is found done does without
+    from magnet.secretfiles import paths
+
+    hosts = with_addresses(recipe.hosts, lambda: backend.host_address(recipe.network))
     context, given, ignorefile = _on_disk(prepared, backend, scratch, measure, dry_run=dry_run)
     return BuildRequest(
         context=context,
@@ -229,13 +296,89 @@ def request(
         ignorefile=ignorefile,
         iidfile=scratch / "iid",
         tags=recipe.tags,
-        build_args=recipe.build_args,
+        build_args=_build_args(prepared),
         stage=prepared.reading.stage,
         no_cache=recipe.no_cache,
         labels=recipe.labels,
         platform=recipe.platform,
         options=recipe.options,
+        network=recipe.network,
+        hosts=hosts,
+        hosts_file=_hosts_file(recipe, hosts, backend, scratch),
+        shm_size=recipe.shm_size,
+        ulimits=recipe.ulimits,
+        secrets=paths(recipe.secrets, scratch / SECRETS),
+        ssh=recipe.ssh,
+        contexts=_named_contexts(prepared, backend, scratch, measure, dry_run=dry_run),
     )
+
+
+SECRETS = "secrets"
+"""Where the files of a build's secrets are, in its scratch directory."""
+
+
+def _hosts_file(
+    recipe: Recipe, hosts: tuple[tuple[str, str], ...], backend: Backend, scratch: Path
+) -> Path | None:
+    """An /etc/hosts for steps without a network, where the engine makes none for them."""
+    if recipe.network != "none" or "hosts" not in backend.builder.leaves_out:
+        return None
+    from magnet.limits import write_hosts
+
+    path = scratch / "hosts"
+    write_hosts(hosts, path)
+    return path
+
+
+def _named_contexts(
+    prepared: Prepared, backend: Backend, scratch: Path, measure: Measure, *, dry_run: bool
+) -> dict[str, Path | str]:
+    """The named contexts as the engine is given them: directories, staged, and names or ids of images."""
+    made: dict[str, Path | str] = {}
+    for number, (name, given) in enumerate(prepared.contexts.items()):
+        found = prepared.directories.get(name)
+        if found is None:
+            made[name] = _image_name(name, given, backend) if isinstance(given, Image) else str(given)
+            continue
+        # Like the main one, BuildKit keeps it under the name of its directory: see `_on_disk`.
+        above = scratch / f"context-{number}"
+        made[name] = above / found.tree.digest
+        if not dry_run:
+            from magnet.staging import stage
+
+            above.mkdir()
+            with measure(f"staging the context {name}", found.tree.size) as advance:
+                stage(found.tree.entries, above / found.tree.digest, advance)
+    return made
+
+
+def _image_name(name: str, image: Image, backend: Backend) -> str:
+    """What the engine finds an image by; BuildKit looks for what has no name in a registry."""
+    if backend.builder.context == "read" or not image.id:
+        return _reference(name, {name: image})
+    tag = next(iter(image.tags), None)
+    found = backend.inspect(tag) if tag else None
+    if tag is None or found is None or found.id != image.id:
+        raise EngineError(
+            f"{backend.engine} takes an image for a build context by a name only, and that of `{name}` has none",
+            hint="give the image a tag of its own: t.build(..., tags=...)",
+        )
+    return tag
+
+
+def _reference(name: str, named: "Mapping[str, Given]") -> str:
+    """What an image that a Dockerfile names is called, or its id, where a context of that name says."""
+    given = named.get(name, name)
+    # An image that would have been built in a dry run is not here, by whatever name.
+    return given.id or next(iter(given.tags), name) if isinstance(given, Image) else str(given)
+
+
+def _build_args(prepared: Prepared) -> Mapping[str, str]:
+    """The build args; engines would warn of a time that magnet has added and no ARG asks for."""
+    given = prepared.recipe.build_args
+    if prepared.recipe.source_date_epoch is None or EPOCH_ARG in prepared.reading.arguments:
+        return given
+    return {name: value for name, value in given.items() if name != EPOCH_ARG}
 
 
 def _directory(root: Path, name: str | Path) -> Path:
@@ -246,12 +389,18 @@ def _directory(root: Path, name: str | Path) -> Path:
 
 
 def _bases(
-    names: Sequence[str], recipe: Recipe, backend: Backend, shell: Shell, seen: Mapping[str, Image | None]
+    names: Mapping[str, str], recipe: Recipe, backend: Backend, shell: Shell, seen: Mapping[str, Image | None]
 ) -> dict[str, Image]:
-    """The base images by name; in a dry run, which fetches nothing, those that are here."""
+    """The base images by the names of the Dockerfile, from those that they really have; in a dry run those here."""
     if shell.dry_run:
-        return {name: image for name in names if (image := seen[name])}
-    return {name: backend.resolve(name, shell, pull=recipe.pull, platform=recipe.platform, seen=seen) for name in names}
+        return {name: image for name, reference in names.items() if (image := seen[reference])}
+
+    def resolve(name: str, reference: str) -> Image:
+        # An image that was built for this is in no registry.
+        pull = "never" if isinstance(recipe.contexts.get(name), Image) else recipe.pull
+        return backend.resolve(reference, shell, pull=pull, platform=recipe.platform, seen=seen)
+
+    return {name: resolve(name, reference) for name, reference in names.items()}
 
 
 def _context(

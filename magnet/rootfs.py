@@ -4,7 +4,6 @@ It is read from the layers and not from a container, so that it holds what is in
 puts into its containers. The source of the format: https://github.com/opencontainers/image-spec/blob/main/layer.md.
 """
 
-import io
 import os
 import tarfile
 from collections.abc import Iterator
@@ -12,7 +11,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, cast
 
-from magnet.archives import Archived, Layer
+from magnet import archives
+from magnet.archives import Archived
 from magnet.errors import MagnetError
 from magnet.meter import Advance
 from magnet.values import frozen
@@ -54,9 +54,7 @@ def opened(image: Archived) -> Iterator[Tree]:
     with ExitStack() as layers:
         try:
             for layer in image.layers:
-                file = layers.enter_context(layer.file.open("rb"))
-                part = io.BufferedReader(_Part(file, layer))
-                _put(layers.enter_context(tarfile.open(fileobj=part, mode="r:")), nodes)
+                _put(layers.enter_context(archives.opened(layer)), nodes)
         except (tarfile.TarError, KeyError) as error:
             raise MagnetError("a layer of the image cannot be read", detail=(str(error),)) from error
         for path in tuple(nodes):
@@ -179,32 +177,3 @@ def _finish(place: bytes, member: tarfile.TarInfo) -> None:
     if not member.issym():
         os.chmod(place, member.mode & 0o1777)
     os.utime(place, (int(member.mtime), int(member.mtime)), follow_symlinks=False)
-
-
-class _Part(io.RawIOBase):
-    """A layer, as a file of its own."""
-
-    def __init__(self, file: IO[bytes], layer: Layer) -> None:
-        self._file = file
-        self._layer = layer
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._layer.size}[whence]
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
-
-    def readinto(self, buffer: "memoryview") -> int:  # type: ignore[override]
-        self._file.seek(self._layer.offset + self._at)
-        data = self._file.read(min(len(buffer), max(0, self._layer.size - self._at)))
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)

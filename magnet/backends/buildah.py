@@ -14,11 +14,22 @@ from magnet.backends.containers import buildah_reader, failed_build_step, own_ar
 from magnet.backends.features import NEEDS_A_RUNTIME, features_of
 from magnet.backends.options import RUN_OPTIONS
 from magnet.backends.requests import build_arguments, volume_value
-from magnet.backends.surroundings import LIMITS, parse_tmpfs, value_of
 from magnet.errors import EngineError, MagnetfileError
 from magnet.events import Reader
-from magnet.model import RUN_LABEL, BuildRequest, Command, Image, ImageListing, Mount, Option, Platform, RunRequest
+from magnet.model import (
+    RUN_LABEL,
+    BuildRequest,
+    Command,
+    Image,
+    ImageListing,
+    Mount,
+    Network,
+    Option,
+    Platform,
+    RunRequest,
+)
 from magnet.process import Completed, Write, asking
+from magnet.values import replace
 
 # What `docker run` takes and buildah takes when the container is made, or when a command runs in it.
 _FROM_OPTIONS = frozenset(
@@ -167,6 +178,7 @@ class Buildah(Backend):
             workdir=config.get("WorkingDir") or "",
             labels=config.get("Labels") or {},
             has_triggers=bool(config.get("OnBuild")),
+            layers=tuple((described.get("rootfs") or {}).get("diff_ids") or ()),
         )
 
     def save_command(self, image: str, file: Path) -> Command:
@@ -203,6 +215,10 @@ class Buildah(Backend):
         """`buildah rm`."""
         return self._command("rm", *containers)
 
+    def host_address(self, network: Network) -> str:
+        """An address at which a step of a build finds this machine."""
+        return containers.mapped_address(self.engine, network, "1.38") or super().host_address(network)
+
     def failed_step(self, output: str) -> tuple[str, ...]:
         """The failing instruction, in buildah's words."""
         return failed_build_step(output)
@@ -217,6 +233,8 @@ class Buildah(Backend):
 
     def refused_run_options(self) -> Mapping[str, str]:
         """What neither `buildah from` nor `buildah run` has, and what they ignore."""
+        from magnet.backends.surroundings import LIMITS  # a build that is found done does without
+
         known = _FROM_OPTIONS | _RUN_OPTIONS | {"--cpus", "--tmpfs"}
         lacking = [spec.name for spec in RUN_OPTIONS if spec.name not in known]
         chroot = () if "network" in self.engine.features else (*LIMITS, "--shm-size")
@@ -286,7 +304,7 @@ class Buildah(Backend):
             user = "0:0" if self.engine.rootless else host_user()
         flags = ["--tty"] if request.tty else []
         values = {"--user": user, "--workingdir": request.workdir, "--network": request.network}
-        if request.network == "host" and value_of(request, "--hostname") is None:
+        if request.network == "host" and not any(option.name == "--hostname" for option in request.options):
             values["--hostname"] = os.uname().nodename
         flags += [f"{name}={value}" for name, value in values.items() if value is not None]
         flags += [_mount(mount) for mount in request.mounts]
@@ -323,6 +341,8 @@ def _id_map(one: int, count: int) -> Iterator[str]:
 
 
 def _tmpfs(text: str) -> str:
+    from magnet.backends.surroundings import parse_tmpfs
+
     tmpfs = parse_tmpfs(text)
     words = ["nosuid", "nodev", *([] if tmpfs.executable else ["noexec"]), f"tmpfs-mode={tmpfs.mode:o}"]
     words += [f"tmpfs-size={tmpfs.size}"] if tmpfs.size else []

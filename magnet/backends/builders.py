@@ -7,6 +7,7 @@ from magnet.backends.engine import BuilderKind
 from magnet.values import frozen
 
 Unseen = Literal["arguments", "mounts", "no network", "platform", "wildcards"]
+LeftOut = Literal["hosts"]
 
 
 @frozen
@@ -21,18 +22,29 @@ class Builder:
     `unseen` is with what a step is taken for one that was done before: with other values of `arguments` outside of
     RUN; with other files that it `mounts`; with `no network` where it had one; for another `platform`, where a stage
     begins from nothing; with other files that its `wildcards` match.
+
+    `caches_images` is whether its layer cache consists of images, which go with the last image that is made of them.
+
+    `leaves_out` is what steps do not find that others give them: `hosts`, an /etc/hosts where there is no network.
     """
 
     context: Literal["sent", "synced", "read"]
     unseen: frozenset[Unseen]
+    leaves_out: frozenset[LeftOut] = frozenset()
+    caches_images: bool = False
 
 
 _BUILDKIT = Builder("synced", frozenset({"wildcards"}))
 
 BUILDERS: Mapping[BuilderKind, Builder] = {
-    "legacy": Builder("sent", frozenset({"no network"})),
+    "legacy": Builder("sent", frozenset({"no network"}), caches_images=True),
     "buildkit": _BUILDKIT,
     "buildx": _BUILDKIT,
-    "buildah": Builder("read", frozenset({"arguments", "mounts", "no network", "platform"})),
+    "buildah": Builder(
+        "read",
+        frozenset({"arguments", "mounts", "no network", "platform"}),
+        frozenset({"hosts"}),
+        caches_images=True,
+    ),
 }
 """The builders that magnet knows; `buildah` is its library, which is podman's, too."""

@@ -9,15 +9,22 @@ from functools import cached_property
 from typing import Any, ClassVar, Literal, Self
 
 from magnet.backends import dockerd
-from magnet.backends.base import Answers, Backend, Engine, RunPlan, host_user, image_id, understanding
+from magnet.backends.base import Answers, Backend, Engine, RunPlan, does_not_work, host_user, image_id, understanding
 from magnet.backends.engine import is_elsewhere, version_numbers
 from magnet.backends.features import features_of
-from magnet.backends.requests import build_arguments, consistency, mount_value, run_arguments
+from magnet.backends.requests import (
+    build_arguments,
+    consistency,
+    mount_value,
+    run_arguments,
+    secret_arguments,
+    volume_value,
+)
 from magnet.errors import EngineError
 from magnet.events import Reader
-from magnet.model import RUN_LABEL, BuildRequest, Command, Image, ImageListing, Platform, RunRequest
+from magnet.model import RUN_LABEL, BuildRequest, Command, Image, ImageListing, Mount, Platform, RunRequest
 from magnet.process import Completed, Shell, ask, asking
-from magnet.values import frozen
+from magnet.values import frozen, replace
 
 Builder = Literal["buildkit", "buildx", "legacy"]
 
@@ -38,7 +45,7 @@ _IGNORED = frozenset(
         "--security-opt",
     }
 )  # fmt: skip
-_IGNORED_ONCE = frozenset({"--cgroup-parent", "--shm-size", "--ulimit"})
+_IGNORED_ONCE = frozenset({"--cgroup-parent"})
 _LIMITS_SINCE = (23,)
 
 
@@ -95,7 +102,7 @@ class Docker(Backend):
 
     def build_command(self, request: BuildRequest) -> Command:
         """`docker build`, with the builder that the probe found."""
-        arguments = (*build_arguments(request), str(request.context))
+        arguments = (*build_arguments(request), *secret_arguments(request), str(request.context))
         if self.engine.builder == "legacy":
             return Command((self.program, "build", "--force-rm", *arguments), env=_LEGACY_ENV)
         if self.engine.builder == "buildx":
@@ -125,9 +132,9 @@ class Docker(Backend):
         if user == "host":
             # Root in a rootless daemon's container is the caller outside; any other uid is a subordinate one.
             user = "0:0" if self.engine.rootless else host_user()
-        mounts = [mount_value(mount, consistency(mount)) for mount in request.mounts]
-        flags = run_arguments(request, user=user, mounts=mounts)
-        return RunPlan(self._command("run", *flags, image.id, *(request.entrypoint or ())[1:], *request.command))
+        flags = run_arguments(request, user=user, mounts=map(_mount, request.mounts))
+        run = self._command("run", *flags, image.id, *(request.entrypoint or ())[1:], *request.command)
+        return RunPlan(replace(run, env=request.secret_env))
 
     @classmethod
     def find(cls) -> Self:
@@ -215,7 +222,7 @@ class Docker(Backend):
     def refused_build_options(self) -> Mapping[str, str]:
         """What the builder would ignore or does not know."""
         if self.engine.builder == "legacy":
-            return dict.fromkeys(("--secret", "--ssh"), "only BuildKit has it")
+            return {}
         old = version_numbers(self.engine.version) < _LIMITS_SINCE
         return dict.fromkeys(_IGNORED | _IGNORED_ONCE if old else _IGNORED, "its BuildKit ignores it")
 
@@ -230,6 +237,10 @@ class Docker(Backend):
             how = "install its buildx plugin, and leave DOCKER_BUILDKIT alone"
             return f"docker can with BuildKit: {how}; {hint}"
         return hint
+
+
+def _mount(mount: Mount) -> str:
+    return volume_value(mount) if mount.relabel else f"--mount={mount_value(mount, consistency(mount))}"
 
 
 def _refuse_podman(server: Any) -> None:
@@ -258,6 +269,9 @@ def image_from_inspection(found: Any) -> Image:
         workdir=config.get("WorkingDir") or "",
         labels=config.get("Labels") or {},
         has_triggers=bool(config.get("OnBuild")),
+        layers=tuple((found.get("RootFS") or {}).get("Layers") or ()),
+        # Podman tells it beside the configuration.
+        healthcheck=tuple((config.get("Healthcheck") or found.get("Healthcheck") or {}).get("Test") or ()),
     )
 
 
@@ -309,7 +323,9 @@ def _features(builder: _Builder, version: str) -> frozenset[str]:
         return features_of("legacy", version)
     if builder.driver not in ("", "docker"):
         version = docker_with(builder.buildkit_version)
-    return builder.features | features_of("buildkit", version)
+    # The BuildKit of a client before 23 knows no option for it.
+    missing = {"build-contexts"} if builder.kind == "buildkit" else set()
+    return builder.features | (features_of("buildkit", version) - missing)
 
 
 def docker_with(buildkit: str) -> str:
@@ -373,7 +389,7 @@ def _unreachable(answer: Completed) -> EngineError:
         return EngineError(
             f"no permission to talk to the docker daemon at {where}",
             hint="add yourself to the group `docker` (sudo usermod -aG docker $USER) and log in again, or use a "
-            "rootless engine with --backend podman",
+            "rootless engine with --backend podman; `magnet doctor` tells which works",
         )
     if (
         "cannot connect" in said.lower()
@@ -383,6 +399,6 @@ def _unreachable(answer: Completed) -> EngineError:
         return EngineError(
             f"the docker daemon does not answer at {where}",
             hint="start it (sudo systemctl start docker), set DOCKER_HOST, or use --backend podman or "
-            "--backend buildah, which need no daemon",
+            "--backend buildah, which need no daemon; `magnet doctor` tells which works",
         )
-    return EngineError("docker does not work here", detail=answer.tail[-4:])
+    return does_not_work("docker", answer)

@@ -69,3 +69,33 @@ def test_an_image_is_saved_and_loaded_in_both_forms(magnet: Magnet, base: str, t
         assert magnet.engine("images", "--quiet", tag) == ""
         assert magnet.ok("load", form).decode().strip() == image
         assert differences(contents(magnet, tag), before) == []
+
+
+TIMED = """
+from magnet import Output, target
+
+
+@target
+def build(t, epoch: int, tag: str, *, no_cache: bool = False):
+    image = t.build(tags=[tag], source_date_epoch=epoch, no_cache=no_cache, output=Output("tar", f"{epoch}.tar"))
+    assert t.inspect(tag).id == image.id
+    t.output(image.id)
+"""
+
+
+def test_two_builds_of_one_key_are_one_image_where_they_have_a_time(magnet: Magnet, base: str, tag: str) -> None:
+    dockerfile = DOCKERFILE.format(base=base).replace("USER 5", "ARG SOURCE_DATE_EPOCH\nRUN echo $SOURCE_DATE_EPOCH >/t")
+    magnet.write({"Dockerfile": dockerfile, **SOURCES, "magnetfile.py": TIMED})
+    then = magnet.ok("build", "1000000000", tag)
+    first = contents(magnet, tag, times=True)
+    tar = sha256(magnet.root / "1000000000.tar")
+    of_base = contents(magnet, base, times=True).files
+    assert {entry.mtime for path, entry in first.files.items() if of_base.get(path) != entry} == {1000000000}
+    for source in SOURCES:
+        os.utime(magnet.root / source, (1, 1))
+    magnet.engine("rmi", tag)
+    again = magnet.ok("build", "1000000000", tag, "--no-cache")
+    assert (again, sha256(magnet.root / "1000000000.tar")) == (then, tar)
+    assert magnet.ok("build", "1000000001", tag) not in (then, b"")
+    assert first.configuration == {**contents(magnet, tag).configuration}
+    assert magnet.engine("images", "--quiet", "localhost/magnet-unfinished") == ""
