@@ -9,6 +9,11 @@ import pytest
 from tests.contract.engines import NOT_UP, PREFIX, Column, Magnet, columns
 
 
+def pytest_report_header() -> str:
+    """Which engines these are."""
+    return f"engines: {os.environ.get('MAGNET_TEST_GENERATION', 'not of scripts/engines')}"
+
+
 @pytest.fixture(scope="session", params=columns(), ids=lambda column: column.name)
 def column(request: pytest.FixtureRequest) -> Column:
     if "MAGNET_TEST_REGISTRY" not in os.environ:

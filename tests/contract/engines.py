@@ -36,9 +36,26 @@ class Column:
     def is_chroot(self) -> bool:
         return self.name == "buildah-chroot"
 
+    @property
+    def generation(self) -> str:
+        """The release that the engines are of, as `debian-13`; scripts/engines tells."""
+        return os.environ.get("MAGNET_TEST_GENERATION", "debian-12")
+
+    @property
+    def is_old_buildkit(self) -> bool:
+        """Whether docker builds with the BuildKit of Debian 12's daemon, whatever the client is."""
+        return self.backend == "docker" and not self.is_legacy and self.generation == "debian-12"
+
+    @property
+    def has_buildx(self) -> bool:
+        """Whether docker's client builds with buildx: newer ones have nothing else but the legacy builder."""
+        return self.name == "docker-buildx" or (self.name == "docker" and self.generation != "debian-12")
+
 
 def columns() -> list[Column]:
     """Docker only for root, who alone may reach the daemon; all others for root and for an ordinary user.
+
+    They are the same in every generation of engines, but that docker's newer clients always have buildx.
 
     Where the environment has MAGNET_TEST_BACKENDS, only those of these backends.
     """

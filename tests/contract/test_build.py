@@ -256,12 +256,12 @@ def test_options_of_a_build_take_effect_or_are_refused(magnet: Magnet, base: str
         assert (result.code, refusal) in ((0, False), (3, True)), result.err
         return result.code == 0
 
-    column, old_docker = magnet.column.name, magnet.column.backend == "docker"
+    is_old = magnet.column.is_old_buildkit
     assert build("--add-host=foo:10.9.8.7", "grep '10.9.8.7.*foo' /etc/hosts")
     if not magnet.column.is_chroot:
         assert build("--network=none", "! grep -v -e lo: -e Inter -e face /proc/net/dev")
-        assert build("--shm-size=32m", "df -m /dev/shm | grep ' 32 '") == (not old_docker or column == "docker-legacy")
-    assert build("--ulimit=nofile=77:77", "test $(ulimit -n) = 77") == (not old_docker or column == "docker-legacy")
+        assert build("--shm-size=32m", "df -m /dev/shm | grep ' 32 '") is not is_old
+    assert build("--ulimit=nofile=77:77", "test $(ulimit -n) = 77") is not is_old
 
 
 def test_a_secret_is_there_for_its_step_only_or_refused(magnet: Magnet, base: str, tag: str) -> None:
@@ -273,10 +273,10 @@ def test_a_secret_is_there_for_its_step_only_or_refused(magnet: Magnet, base: st
     )
     words = ("build", "-t", tag, "--secret", "id=s,src=s", ".")
     if magnet.column.is_legacy:
-        assert "cannot do `--secret`: only BuildKit has it\n" in magnet.refused(*words)
+        assert "cannot do `RUN --mount=type=secret`\n  Dockerfile:2: " in magnet.refused(*words)
         return
     magnet.ok(*words)
-    assert magnet.ok("run", "--rm", tag, "sh", "-c", "cat /n; ls /run/secrets 2>/dev/null") == b"5\n"
+    assert magnet.ok("run", "--rm", tag, "sh", "-c", "cat /n; ls /run/secrets 2>/dev/null || :") == b"5\n"
 
 
 @pytest.mark.parametrize("code", [3, 125])
