@@ -14,7 +14,7 @@ from magnet.doctor.checks import examine
 from magnet.doctor.report import Choice
 from magnet.doctor.trial import attempt
 from magnet.doctor.verdict import Verdict, judge
-from magnet.errors import EngineError
+from magnet.errors import EngineError, UsageError
 from magnet.process import ask
 
 _HELP = """Tell what the container engines of this machine can and cannot do, why, and what mends it.
@@ -30,11 +30,15 @@ The exit code is 0 if the engine that targets use can build and run, and 3 if no
 """
 
 
-def run(words: Sequence[str], root: Path, *, given: str | None, as_json: bool = False) -> int:
+def run(words: Sequence[str], root: Path, *, given: str | None, as_json: bool = False, dry_run: bool = False) -> int:
     """Do what the words say, the first of which is `doctor`, for the project at `root`; return the exit code.
 
     `given` is the name of the backend that was asked for by option or environment.
     """
+    if dry_run:
+        raise UsageError(
+            "`--dry-run` is about targets, and `doctor` is none", hint="leave it out: doctor changes nothing"
+        )
     codes: list[int] = []
 
     def call(json: bool) -> None:

@@ -4,7 +4,7 @@ from magnet.backends.containers import human_size
 from magnet.doctor.engines import Facts
 from magnet.doctor.findings import Finding, Status, ok, unknown
 from magnet.doctor.machine import Machine
-from magnet.doctor.remedies import install, set_registries_conf, set_storage_conf, write_file
+from magnet.doctor.remedies import install, reset_store, set_registries_conf, write_file
 
 LITTLE, NOTHING = 2_000_000_000, 50_000_000
 """Bytes of free space under which one should know, and under which hardly anything can be built."""
@@ -42,9 +42,7 @@ def _change(machine: Machine, what: str, why: str, *lines: str) -> Finding:
     more = (
         "the fix removes all of this user's images and containers, for a store keeps the driver that it was made with"
     )
-    return Finding(
-        "warning", what, f"{why}; {more}", f"podman system reset --force; {set_storage_conf(machine, *lines)}"
-    )
+    return Finding("warning", what, f"{why}; {more}", reset_store(machine, *lines))
 
 
 def check_disk(facts: Facts) -> Finding | None:
@@ -72,7 +70,7 @@ def check_policy(facts: Facts) -> Finding | None:
     return Finding(
         "failed",
         "there is no policy.json",
-        "no image is pulled without one: `open /etc/containers/policy.json: no such file or directory`",
+        "no image is built or pulled without one: `open /etc/containers/policy.json: no such file or directory`",
         write_file(
             facts.machine,
             "/etc/containers/policy.json",

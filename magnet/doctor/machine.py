@@ -1,6 +1,7 @@
 """What is known of a machine, as far as engines depend on it."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal
 
 from magnet.model import EMPTY
@@ -57,10 +58,10 @@ class Machine:
     architecture: str = ""
     variables: Mapping[str, str] = EMPTY
     programs: Mapping[str, str] = EMPTY
-    id_helpers: Mapping[str, bool] = EMPTY
+    id_helpers: Mapping[str, bool] = MappingProxyType({})
     subuids: SubIds | None = None
     subgids: SubIds | None = None
-    devices: Mapping[str, Device] = EMPTY
+    devices: Mapping[str, Device] = MappingProxyType({})
     namespaces: bool | None = None
     sysctls: Mapping[str, str] = EMPTY
     cgroups: CgroupMode | None = None

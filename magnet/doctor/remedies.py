@@ -54,11 +54,13 @@ def set_containers_conf(machine: Machine, part: str, table: str, *lines: str) ->
     return write_file(machine, f"{directory}/containers.conf.d/50-{part}.conf", f"[{table}]", *lines, root=False)
 
 
-def set_storage_conf(machine: Machine, *lines: str) -> str:
-    """What makes podman and buildah of this user keep images so."""
+def reset_store(machine: Machine, *lines: str) -> str:
+    """What makes podman and buildah of this user keep images so, in a store that is new."""
+    reset = "podman system reset --force"
     if machine.storage_conf:
-        return f"in {machine.storage_conf}, in the table [storage], write: {'; '.join(lines)}"
-    return write_file(machine, f"{_config(machine, '/etc/containers')}/storage.conf", "[storage]", *lines, root=False)
+        return f"{reset}; then, in {machine.storage_conf}, write: {'; '.join(('[storage]', *lines))}"
+    path = f"{_config(machine, '/etc/containers')}/storage.conf"
+    return f"{reset}; {write_file(machine, path, '[storage]', *lines, root=False)}"
 
 
 def set_registries_conf(machine: Machine, part: str, *lines: str) -> str:

@@ -43,7 +43,9 @@ def _conclusion(verdicts: Sequence[Verdict], choice: Choice) -> str:
     if chosen is None:
         return "No engine answers here, and targets that need one fail."
     if chosen.is_usable:
-        return f"Targets use {choice.name}, {choice.why}: it can build and run."
+        is_known = chosen.build and chosen.run
+        able = "it can build and run" if is_known else "nothing is known to keep it from building and running"
+        return f"Targets use {choice.name}, {choice.why}: {able}."
     can = [word for word, able in (("build", chosen.build), ("run", chosen.run)) if able]
     others = [verdict.facts.name for verdict in verdicts if verdict.is_usable]
     instead = f" Here, {' and '.join(others)} can: --backend {others[0]}." if others else ""

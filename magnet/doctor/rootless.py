@@ -156,5 +156,5 @@ def check_runtime_dir(facts: Facts) -> Finding | None:
     if machine.runtime_dir:
         what = f"XDG_RUNTIME_DIR, {machine.runtime_dir}, is no directory that {machine.user} owns and may write"
         return obstacle(worked(facts), what, "podman and buildah keep what runs there", fix)
-    why = "podman and buildah keep what runs in a directory below /tmp then, which is cleaned while containers run"
+    why = "podman and buildah keep what runs in a directory below /tmp then, which may be cleaned while containers run"
     return Finding("warning", "XDG_RUNTIME_DIR is not set", why, fix)
