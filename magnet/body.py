@@ -538,9 +538,7 @@ class T:
     def _container_id(self) -> str:
         return f"{self._session.workspace.run_id}-{self._session.workspace.number()}"
 
-    def _provided(
-        self, request: RunRequest, secrets: Iterable[Secret], used: ExitStack, *, keep: bool
-    ) -> RunRequest:
+    def _provided(self, request: RunRequest, secrets: Iterable[Secret], used: ExitStack, *, keep: bool) -> RunRequest:
         """The request with files for the container, which go when `used` is closed, but for those of one to keep."""
         self._skipped.append(False)
         workspace = self._session.workspace
@@ -563,9 +561,7 @@ class T:
         for file in files.values():
             # Whoever is the user in the container may read it; here its directory lets nobody but the caller in.
             file.chmod(0o444)
-        return [
-            Mount(file, f"/run/secrets/{name}", readonly=True, relabel="private") for name, file in files.items()
-        ]
+        return [Mount(file, f"/run/secrets/{name}", readonly=True, relabel="private") for name, file in files.items()]
 
     def inspect(self, reference: str) -> Image | None:
         """The image of that name or id in the engine's store, or None."""

@@ -1,19 +1,21 @@
 """The targets of a directory without a magnetfile: an ordinary magnetfile, whose options are docker's and podman's.
 
 Options that do not mean the same on docker, podman and buildah are left out: --cache-from, --cache-to, --output,
---build-context, --squash and --isolation of `build`; --attach, --detach-keys, --sig-proxy and --runtime of `run`.
+--squash and --isolation of `build`; --attach, --detach-keys, --sig-proxy and --runtime of `run`.
 """
 
 import csv
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
-from magnet import Copy, Image, MagnetError, Mount, Parameter, T, reading, target
+from magnet import Copy, Image, MagnetError, Mount, Parameter, Secret, T, reading, target
 from magnet import context as contexts
 from magnet import dockerfile as dockerfiles
 from magnet.backends.options import BUILD_OPTIONS, RUN_OPTIONS
+from magnet.errors import UsageError
 from magnet.parameters import EngineOptions
 from magnet.sources import EVERYTHING
 
@@ -34,6 +36,24 @@ NoCache = Annotated[bool, Parameter("--no-cache", help="do not use the engine's 
 IdFile = Annotated[str, Parameter("--iidfile", metavar="FILE", help="write the image's id to a file")]
 Quiet = Annotated[bool, Parameter("-q", "--quiet", help="print the image's id on stdout")]
 Accepted = Annotated[bool, Parameter("--rm", "--force-rm", "--compress", help="accepted: magnet always does so")]
+AddHosts = Annotated[tuple[str, ...], Parameter("--add-host", metavar="HOST:IP", help="add a line to /etc/hosts")]
+BuildNetwork = Annotated[
+    str, Parameter("--network", metavar="MODE", help="network of the build's steps: default, host or none")
+]
+Secrets = Annotated[
+    tuple[str, ...], Parameter("--secret", metavar="id=ID,src=FILE|env=NAME", help="for RUN --mount=type=secret")
+]
+ShmSize = Annotated[str, Parameter("--shm-size", metavar="BYTES", help="size of /dev/shm of the build's steps")]
+Agents = Annotated[
+    tuple[str, ...], Parameter("--ssh", metavar="default|ID=PATH", help="an SSH agent or key for RUN --mount=type=ssh")
+]
+Ulimits = Annotated[
+    tuple[str, ...], Parameter("--ulimit", metavar="TYPE=SOFT[:HARD]", help="a resource limit of the build's steps")
+]
+BuildContexts = Annotated[
+    tuple[str, ...],
+    Parameter("--build-context", metavar="NAME=PATH|docker-image://IMAGE", help="what FROM and --from call NAME"),
+]
 MoreBuildOptions = Annotated[tuple[str, ...], EngineOptions(BUILD_OPTIONS)]
 
 
@@ -53,6 +73,13 @@ def build(
     iidfile: IdFile = "",
     quiet: Quiet = False,
     rm: Accepted = False,
+    network: BuildNetwork = "default",
+    add_host: AddHosts = (),
+    shm_size: ShmSize = "",
+    ulimit: Ulimits = (),
+    secret: Secrets = (),
+    ssh: Agents = (),
+    build_context: BuildContexts = (),
     options: MoreBuildOptions = (),
 ) -> Image:
     """Build an image from the Dockerfile or Containerfile in PATH.
@@ -69,6 +96,13 @@ def build(
         platform=platform or None,
         pull=_pull_policy(pull),  # type: ignore[arg-type]
         no_cache=no_cache,
+        network=network,  # type: ignore[arg-type]
+        add_hosts=_hosts(add_host),
+        shm_size=shm_size or None,
+        ulimits=ulimit,
+        secrets=[_secret(word) for word in secret],
+        ssh=ssh,
+        build_contexts=_build_contexts(build_context),
         options=options,
     )
     return _report(t, image, iidfile, quiet=quiet)
@@ -90,6 +124,13 @@ def context(
     iidfile: IdFile = "",
     quiet: Quiet = False,
     rm: Accepted = False,
+    network: BuildNetwork = "default",
+    add_host: AddHosts = (),
+    shm_size: ShmSize = "",
+    ulimit: Ulimits = (),
+    secret: Secrets = (),
+    ssh: Agents = (),
+    build_context: BuildContexts = (),
     options: MoreBuildOptions = (),
 ) -> Image:
     """Build with a narrow context, which holds only the files that the Dockerfile copies.
@@ -107,6 +148,13 @@ def context(
         platform=platform or None,
         pull=_pull_policy(pull),  # type: ignore[arg-type]
         no_cache=no_cache,
+        network=network,  # type: ignore[arg-type]
+        add_hosts=_hosts(add_host),
+        shm_size=shm_size or None,
+        ulimits=ulimit,
+        secrets=[_secret(word) for word in secret],
+        ssh=ssh,
+        build_contexts=_build_contexts(build_context),
         options=options,
     )
     return _report(t, image, iidfile, quiet=quiet)
@@ -188,6 +236,41 @@ def _pairs(words: Iterable[str], default: str | None = None) -> dict[str, str]:
         if found is not None:
             pairs[name] = found
     return pairs
+
+
+def _hosts(words: Iterable[str]) -> dict[str, list[str]]:
+    """HOST:IP words, of which docker also takes HOST=IP, as addresses by name."""
+    hosts: dict[str, list[str]] = {}
+    for word in words:
+        name, separator, address = re.match(r"([^:=]*)([:=]?)(.*)", word, re.DOTALL).groups()  # type: ignore[union-attr]
+        if not separator:
+            raise UsageError(f"`--add-host={word}` has no address", hint="write it as HOST:IP")
+        hosts.setdefault(name, []).append(address)
+    return hosts
+
+
+def _secret(word: str) -> Secret:
+    """A secret as docker writes it; the id alone is the name of a variable or, where that is not set, of a file."""
+    fields = {key.lower(): value for key, _, value in (field.partition("=") for field in next(csv.reader([word])))}
+    kind, name = fields.pop("type", ""), fields.pop("id", "")
+    sources = [value for key in ("src", "source") if (value := fields.pop(key, ""))]
+    variable = fields.pop("env", "")
+    if fields or kind not in ("", "file", "env") or len(sources) + bool(variable) > 1:
+        raise UsageError(f"`--secret={word}` is no secret", hint="write it as id=ID,src=FILE or id=ID,env=NAME")
+    source = sources[0] if sources else ""
+    if kind == "env" or (variable and not source):
+        return Secret(name, env=variable or source or name)
+    if not source and kind != "file" and name in os.environ:
+        return Secret(name, env=name)
+    return Secret(name, file=source or name)
+
+
+def _build_contexts(words: Iterable[str]) -> dict[str, str | Path]:
+    """NAME=PATH words, by name."""
+    for word in words:
+        if not all(word.partition("=")):
+            raise UsageError(f"`--build-context={word}` is none", hint="write NAME=PATH or NAME=docker-image://IMAGE")
+    return {name: given for name, _, given in (word.partition("=") for word in words)}
 
 
 def _pull_policy(word: str) -> str:

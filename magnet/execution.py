@@ -189,6 +189,7 @@ class _Execution:
             force=plan.settings.force,
             question=plan.question,
             secrets=plan.secrets,
+            learn=self._redactor.learn,
         )
         return Run(
             session,

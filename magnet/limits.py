@@ -4,7 +4,7 @@ Engines parse these each in its own way, so that magnet does it once, and hands 
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from magnet.errors import EngineError, MagnetfileError, did_you_mean
@@ -118,16 +118,11 @@ def _address(address: str) -> str:
         ) from error
 
 
-def with_addresses(hosts: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    """The pairs with an address of this machine for `host-gateway`.
+def own_address() -> str:
+    """The address that this machine has towards others.
 
-    Engines mean by that word the address of a bridge, or nothing at all. The address that this machine has towards
-    other machines can be reached from a container in every engine and in every network but `none`.
+    It can be reached from a container in all networks but `none`, where nothing takes it for the container's own.
     """
-    return tuple((name, _own_address() if address == HOST_GATEWAY else address) for name, address in hosts)
-
-
-def _own_address() -> str:
     import socket
 
     # No packet is sent: the kernel only chooses the address from which one would go, here to one that is nobody's.
@@ -139,6 +134,13 @@ def _own_address() -> str:
                 f"this machine has no address for `{HOST_GATEWAY}`: it has no network", hint="give the address itself"
             ) from error
         return str(probe.getsockname()[0])
+
+
+def with_addresses(
+    hosts: Iterable[tuple[str, str]], own: Callable[[], str] = own_address
+) -> tuple[tuple[str, str], ...]:
+    """The pairs with an address of this machine, which `own` finds, for `host-gateway`."""
+    return tuple((name, own() if address == HOST_GATEWAY else address) for name, address in hosts)
 
 
 def write_hosts(hosts: Iterable[tuple[str, str]], path: Path) -> None:

@@ -317,9 +317,7 @@ SECRETS = "secrets"
 """Where the files of a build's secrets are, in its scratch directory."""
 
 
-def _hosts_file(
-    recipe: Recipe, hosts: tuple[tuple[str, str], ...], backend: Backend, scratch: Path
-) -> Path | None:
+def _hosts_file(recipe: Recipe, hosts: tuple[tuple[str, str], ...], backend: Backend, scratch: Path) -> Path | None:
     """An /etc/hosts for steps without a network, where the engine makes none for them."""
     if recipe.network != "none" or "hosts" not in backend.builder.leaves_out:
         return None

@@ -1,6 +1,7 @@
 """Secret values taken out of what is shown and kept, also where a value comes in pieces."""
 
 import re
+import threading
 from collections.abc import Iterable
 
 from magnet.events import SolveStatus, VertexLog
@@ -16,14 +17,28 @@ class Redactor:
     """Hides secret values in events: the values themselves, their lines, and how a shell or JSON quotes them.
 
     Output comes in pieces: the end of one that may be the beginning of a secret is held back until the next piece of
-    that vertex and stream, or its end. Used from one thread, save `text`.
+    that vertex and stream, or its end. Used from one thread, save `text` and `learn`.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        needles = sorted({needle for secret in secrets for needle in _forms(secret)}, key=lambda one: (-len(one), one))
-        self._needles = [needle.encode(errors="surrogateescape") for needle in needles]
-        self._pattern = re.compile(b"|".join(map(re.escape, self._needles))) if needles else None
+        self._forms: set[str] = set()
+        self._learning = threading.Lock()
+        self._needles: list[bytes] = []
+        self._pattern: re.Pattern[bytes] | None = None
         self._held: dict[tuple[str, str, int], VertexLog] = {}
+        self.learn(secrets)
+
+    def learn(self, secrets: Iterable[str]) -> None:
+        """Hide these, too, in all that comes later."""
+        forms = {form for secret in secrets for form in _forms(secret)}
+        with self._learning:
+            if forms <= self._forms:
+                return
+            self._forms |= forms
+            needles = sorted(self._forms, key=lambda one: (-len(one), one))
+            # Whoever looks meanwhile finds needles that the pattern has not, and never the other way round.
+            self._needles = [needle.encode(errors="surrogateescape") for needle in needles]
+            self._pattern = re.compile(b"|".join(map(re.escape, self._needles)))
 
     def text(self, text: str) -> str:
         """The text without secrets."""

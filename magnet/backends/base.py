@@ -28,6 +28,7 @@ from magnet.model import (
     Image,
     ImageListing,
     Mount,
+    Network,
     Option,
     Platform,
     Pull,
@@ -61,7 +62,9 @@ _RUN_HINTS = {
 }
 """What helps, by what an engine says."""
 
-_NO_PROGRAM = re.compile(r"exec(utable)?\b.*(not found|no such file|is a directory|permission denied|exec format)", re.I)
+_NO_PROGRAM = re.compile(
+    r"exec(utable)?\b.*(not found|no such file|is a directory|permission denied|exec format)", re.IGNORECASE
+)
 _IMAGE_ID = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
 
 
@@ -83,6 +86,8 @@ class Backend(ABC):
 
     name: ClassVar[str]
     program: ClassVar[str] = ""
+    copies_hosts: ClassVar[bool] = False
+    """Whether a container would see the names in this machine's /etc/hosts, if it were not given others."""
 
     def __init__(self, engine: Engine | None = None) -> None:
         self._engine = engine
@@ -192,6 +197,44 @@ class Backend(ABC):
         """The command that puts the image of a docker-archive into the engine's store."""
         return self._command("load", "--quiet", f"--input={file}")
 
+    def exec_command(
+        self,
+        container: str,
+        words: Sequence[str],
+        *,
+        user: str | None,
+        env: Mapping[str, str],
+        secret_env: Mapping[str, str],
+        workdir: str | None,
+    ) -> Command:
+        """The command that runs a program in a running container; values of `secret_env` are not on it."""
+        flags = [f"--user={user}"] if user else []
+        flags += [f"--workdir={workdir}"] if workdir else []
+        flags += [f"--env={name}={value}" for name, value in env.items()]
+        flags += [f"--env={name}" for name in secret_env]
+        return replace(self._command("exec", *flags, container, *words), env=secret_env)
+
+    def logs_command(self, container: str, *, follow: bool) -> Command:
+        """The command that prints what a container has printed, and with `follow` what it prints until it ends."""
+        return self._command("logs", *(["--follow"] if follow else []), container)
+
+    def wait_command(self, container: str) -> Command:
+        """The command that waits for the end of a container, and prints its exit code."""
+        return self._command("wait", container)
+
+    def stop_command(self, container: str, timeout: int) -> Command:
+        """The command that stops a container, and kills it after so many seconds."""
+        return self._command("stop", "-t", str(timeout), container)
+
+    def state_command(self, container: str) -> Command:
+        """The command that prints whether a container runs, `true` or `false`, and its exit code."""
+        form = "--format={{.State.Running}} {{.State.ExitCode}}"
+        return self._command("inspect", "--type=container", form, container)
+
+    def labeled_command(self, label: str, value: str) -> Command:
+        """The command that prints the containers with a label, one a line."""
+        return self._command("ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={label}={value}")
+
     def is_missing(self, answer: Completed) -> bool:
         """Whether a failed `inspect_command` says that there is no such image, and nothing worse."""
         said = answer.stderr.decode(errors="replace").lower()
@@ -202,6 +245,17 @@ class Backend(ABC):
     def was_disturbed(self, output: str) -> bool:
         """Whether a build failed for nothing but what another process did to the engine's store meanwhile."""
         return False
+
+    def host_address(self, network: Network) -> str:
+        """An address at which a step of a build finds this machine; engines mean one or another by `host-gateway`."""
+        if self.engine.is_remote:
+            raise EngineError(
+                f"{self.engine} is reached over a network, and its steps may not find this machine (`host-gateway`)",
+                hint="give the address itself",
+            )
+        from magnet.limits import own_address  # few builds need it
+
+        return own_address()
 
     def container_exit_code(self, done: Completed) -> int | None:
         """The exit code of the container's own program, or None where the engine itself failed."""
@@ -262,6 +316,8 @@ class Backend(ABC):
         for mount in request.mounts:
             _check_mount(mount)
         image = self._image_to_run(request, shell, pull, platform)
+        from magnet.backends.surroundings import surrounded  # a build that is found done does without
+
         request = surrounded(request, container, copies_hosts=self.copies_hosts)
         plan = self.run_plan(request, image, container)
         try:
@@ -439,7 +495,7 @@ class Backend(ABC):
             raise EngineError(
                 f"{self.engine} could not run the container",
                 detail=done.tail[-DETAIL_LINES:],
-                hint=hints.machine_hint(done.tail, self.name),
+                hint=_run_hint(done) or hints.machine_hint(done.tail, self.name),
             )
         return code
 
@@ -518,7 +574,7 @@ class Backend(ABC):
             needed["privileged"] = "run a privileged container"
         if request.read_only:
             needed["read-only"] = "run with a read-only root"
-        if (request.network or "").startswith(OF_ANOTHER):
+        if (request.network or "").startswith("container:"):
             needed["detach"] = "run in the network of another container"
         elif request.network not in (None, "host"):
             needed["network"] = f"run with the network `{request.network}`: the container would have this machine's"
@@ -599,6 +655,10 @@ def _ask_for_list(command: Command) -> Completed:
             break
         answer = ask(command)
     return answer
+
+
+def _run_hint(done: Completed) -> str | None:
+    return next((hint for words, hint in _RUN_HINTS.items() if any(words in line for line in done.tail)), None)
 
 
 def _why_left(answer: Completed) -> str:

@@ -19,6 +19,9 @@ class Builder:
     under the directory's name, and ignores what `<Dockerfile>.dockerignore` says; `read` where it reads the directory
     where it is, ignores what the file of `--ignorefile` says, and mounts all of it into a step that mounts it.
 
+    `runs_all` is whether it runs stages that are not needed, `fetches_syntax` whether it runs the image that a
+    Dockerfile's `# syntax=` names, which it fetches first.
+
     `unseen` is with what a step is taken for one that was done before: with other values of `arguments` outside of
     RUN; with other files that it `mounts`; with `no network` where it had one; for another `platform`, where a stage
     begins from nothing; with other files that its `wildcards` match.

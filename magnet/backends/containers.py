@@ -1,9 +1,12 @@
 """What podman and buildah share, being built on the same libraries: names, sizes, words for failures."""
 
 import re
+from collections.abc import Mapping
 
+from magnet.backends.engine import Engine, version_numbers
+from magnet.errors import EngineError
 from magnet.events import Reader
-from magnet.model import BuildRequest
+from magnet.model import BuildRequest, Network
 
 # An instruction may itself hold what ends it here, as JSON in a RUN does.
 _STEPS = (
@@ -52,6 +55,57 @@ def was_disturbed(output: str) -> bool:
 def ignore_arguments(request: BuildRequest) -> list[str]:
     """The option that makes the engine read the request's ignore file, and none that lies in the context."""
     return [f"--ignorefile={request.ignorefile}"] if request.ignorefile else []
+
+
+def refused_limits(engine: Engine) -> Mapping[str, str]:
+    """Options of `run` that a rootless engine would ignore, and say so in a line, or would fail at."""
+    if not engine.rootless or engine.cgroup_version != "1":
+        return {}
+    from magnet.backends.surroundings import LIMITS  # a build that is found done does without
+
+    return dict.fromkeys(LIMITS, "with cgroups v1 only root may set limits")
+
+
+def mapped_address(engine: Engine, network: Network, since: str) -> str | None:
+    """The address of this machine in the network of a rootless build, where that takes the machine's own for its own.
+
+    From a version on that network is made by pasta, which is told of just this one (containers/common, pasta_linux.go).
+    """
+    is_pasta = engine.rootless and version_numbers(engine.version) >= version_numbers(since)
+    has_own = network == "default" and "build-network" in engine.features
+    return "169.254.1.2" if is_pasta and has_own else None
+
+
+def own_arguments(request: BuildRequest) -> list[str]:
+    """The options of `build` that docker has not, or spells in another way."""
+    return [*_secret_arguments(request), *_hosts_arguments(request), *ignore_arguments(request)]
+
+
+def _secret_arguments(request: BuildRequest) -> list[str]:
+    """The options for a build's secrets: words between commas, of which none can be quoted."""
+    for name, path in request.secrets.items():
+        if "," in str(path):
+            raise EngineError(
+                f"podman and buildah cannot read the secret `{name}` from a path with a comma in it: {path}",
+                hint="rename the project's directory, or choose another engine with --backend",
+            )
+    return [f"--secret=id={name},src={path}" for name, path in request.secrets.items()]
+
+
+def _hosts_arguments(request: BuildRequest) -> list[str]:
+    """The options that give steps the request's own /etc/hosts.
+
+    Without a network podman and buildah make none, whatever hosts are to be added (seen from 4.3 to 5.4). Where they do
+    make one, it is a matter of luck whether a step sees it or what is mounted there.
+    """
+    if request.hosts_file is None:
+        return []
+    if ":" in str(request.hosts_file):
+        raise EngineError(
+            f"podman and buildah cannot mount a path with a colon in it: {request.hosts_file}",
+            hint="rename the project's directory, or choose another engine with --backend",
+        )
+    return ["--no-hosts", f"--volume={request.hosts_file}:/etc/hosts:ro,z"]
 
 
 def split_name(name: str) -> tuple[str, str]:

@@ -34,6 +34,13 @@ FEATURES = (
     Feature("platform", "builds for a chosen platform", _everywhere_but("legacy")),
     Feature("bind-mount", "mounts of this machine's files", _everywhere_but()),
     Feature("network", "networks of one's own, or none", _everywhere_but()),
+    Feature("build-network", "builds without a network", _everywhere_but()),
+    Feature("secrets", "secrets of builds", {"buildkit": "20.10", "podman": "4.0", "buildah": "1.24"}),
+    Feature("ssh", "SSH agents in builds", {"buildkit": "20.10", "podman": "4.0", "buildah": "1.24"}),
+    # BuildKit in 20.10 takes both without a word and without effect.
+    Feature("build-shm-size", "a size of /dev/shm in builds", {**_everywhere_but(), "buildkit": "23.0"}),
+    Feature("build-ulimits", "resource limits in builds", {**_everywhere_but(), "buildkit": "23.0"}),
+    Feature("build-contexts", "named contexts", {"buildkit": "23.0", "podman": "4.2", "buildah": "1.27"}),
     Feature("detach", "containers that go on running", _everywhere_but("buildah")),
     Feature("container-name", "containers with a name", _everywhere_but("buildah")),
     Feature("privileged", "privileged containers", _everywhere_but("buildah")),
@@ -78,6 +85,9 @@ FEATURES = (
     Feature("workdir-owner", "a WORKDIR that belongs to the USER", _everywhere_but("legacy")),
 )
 """Every feature, in the order in which they are shown."""
+
+NEEDS_A_RUNTIME = frozenset({"network", "build-network", "build-shm-size"})
+"""What buildah and podman cannot with the isolation `chroot`, where a process has what this machine has."""
 
 NEEDS_THIS_MACHINE = frozenset({"bind-mount"})
 """What no engine can that is reached over a network."""

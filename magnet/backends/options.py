@@ -4,7 +4,8 @@ They are the command line's `magnet build` and `magnet run` beside what targets 
 `options=` of a target takes. A backend hands them on, or refuses them: see `Backend.refused_options`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from magnet.errors import UsageError, did_you_mean
 from magnet.model import Option
@@ -22,7 +23,6 @@ class OptionSpec:
 
 
 BUILD_OPTIONS = (
-    OptionSpec("--add-host", "HOST:IP", "add a line to /etc/hosts of the build's steps"),
     OptionSpec("--cgroup-parent", "CGROUP", "parent cgroup of the build's steps"),
     OptionSpec("--cpu-period", "USEC", "limit the CPU CFS period"),
     OptionSpec("--cpu-quota", "USEC", "limit the CPU CFS quota"),
@@ -31,13 +31,27 @@ BUILD_OPTIONS = (
     OptionSpec("--cpuset-mems", "LIST", "memory nodes that steps may use"),
     OptionSpec("--memory", "BYTES", "memory limit of a step", "-m"),
     OptionSpec("--memory-swap", "BYTES", "memory and swap limit of a step"),
-    OptionSpec("--network", "MODE", "network of the build's steps: default, host or none"),
-    OptionSpec("--secret", "id=ID,src=FILE", "a file for RUN --mount=type=secret"),
     OptionSpec("--security-opt", "OPT", "a security option of the build's steps"),
-    OptionSpec("--shm-size", "BYTES", "size of /dev/shm"),
-    OptionSpec("--ssh", "default|ID=SOCKET", "an SSH agent for RUN --mount=type=ssh"),
-    OptionSpec("--ulimit", "TYPE=SOFT[:HARD]", "a resource limit of the build's steps"),
 )
+
+BUILD_KEYWORDS = {
+    "--add-host": 'add_hosts={"NAME": "ADDRESS"}',
+    "--build-arg": 'build_args={"NAME": "VALUE"}',
+    "--build-context": 'build_contexts={"NAME": PATH}',
+    "--file": "file=PATH",
+    "--label": 'labels={"NAME": "VALUE"}',
+    "--network": 'network="none"',
+    "--no-cache": "no_cache=True",
+    "--platform": 'platform="linux/amd64"',
+    "--pull": 'pull="always"',
+    "--secret": 'secrets=[Secret("ID", file=PATH)]',
+    "--shm-size": 'shm_size="64m"',
+    "--ssh": 'ssh="default"',
+    "--tag": "tags=NAME",
+    "--target": "stage=NAME",
+    "--ulimit": 'ulimits={"nofile": "1024:2048"}',
+}
+"""Options of `build` that are keywords of `t.build`, with one meaning on all engines, and how it spells them."""
 
 RUN_OPTIONS = (
     OptionSpec("--add-host", "HOST:IP", "add a line to /etc/hosts"),
@@ -110,8 +124,12 @@ MOUNT_OPTIONS = (
 """What `run` takes beside RUN_OPTIONS, for mounts that no Mount describes."""
 
 
-def parse_options(words: Iterable[str], specs: tuple[OptionSpec, ...]) -> tuple[Option, ...]:
+def parse_options(
+    words: Iterable[str], specs: tuple[OptionSpec, ...], keywords: Mapping[str, str] = MappingProxyType({})
+) -> tuple[Option, ...]:
     """The options that `words` spell, each as `--name=value` or `--flag`; an unknown one is a UsageError.
+
+    So is one that has to be given by one of `keywords`.
 
     >>> parse_options(["--memory=1g"], BUILD_OPTIONS)
     (Option(name='--memory', value='1g'),)
@@ -120,6 +138,8 @@ def parse_options(words: Iterable[str], specs: tuple[OptionSpec, ...]) -> tuple[
     parsed = []
     for word in words:
         name, equals, value = word.partition("=")
+        if name in keywords:
+            raise UsageError(f"`{name}` is a keyword here, and none of `options`", hint=f"write {keywords[name]}")
         if name not in known:
             raise UsageError(
                 f"`{name}` is not an option that docker and podman share",

@@ -18,7 +18,7 @@ from magnet.backends.features import NEEDS_A_RUNTIME, features_of
 from magnet.backends.requests import build_arguments, consistency, mount_value, run_arguments
 from magnet.errors import EngineError
 from magnet.events import Reader
-from magnet.model import RUN_LABEL, BuildRequest, Command, Image, ImageListing, Mount, RunRequest
+from magnet.model import RUN_LABEL, BuildRequest, Command, Image, ImageListing, Mount, Network, RunRequest
 from magnet.process import Completed, Shell, Write, ask, asking
 from magnet.values import frozen, replace
 
@@ -81,11 +81,9 @@ class Podman(Backend):
         mounts = [f"--mount={mount_value(mount, consistency(mount), _relabel(mount))}" for mount in request.mounts]
         # Podman would show what the image has below a tmpfs.
         flags = run_arguments(request, user=user, mounts=mounts, tmpfs=["notmpcopyup"])
-        if request.read_only:
-            # Podman would leave /tmp, /run and /var/tmp writable.
-            flags.append("--read-only-tmpfs=false")
+        flags += _unlike_docker(request, image)
         words = (*(request.entrypoint or ())[1:], *request.command)
-        run = self._command("run", *namespace, *_unlike_docker(request, image), *flags, image.id, *words)
+        run = self._command("run", *namespace, *flags, image.id, *words)
         return RunPlan(replace(run, env=request.secret_env))
 
     def container_write(self, write: Write) -> Write:
@@ -168,6 +166,10 @@ class Podman(Backend):
         """`podman rm --force`, without the ten seconds that it would wait for each."""
         return self._command("rm", "--force", "--time=0", "--volumes", *containers)
 
+    def host_address(self, network: Network) -> str:
+        """An address at which a step of a build finds this machine."""
+        return containers.mapped_address(self.engine, network, "5.3") or super().host_address(network)
+
     def failed_step(self, output: str) -> tuple[str, ...]:
         """The failing instruction, in buildah's words."""
         return failed_build_step(output)
@@ -223,6 +225,9 @@ def _unlike_docker(request: RunRequest, image: Image) -> list[str]:
     if image.healthcheck and not checks_health:
         # Without systemd, podman says on stderr that it cannot; and a command that is waited for needs none.
         flags.append("--no-healthcheck")
+    if request.read_only:
+        # /tmp, /run and /var/tmp would be writable.
+        flags.append("--read-only-tmpfs=false")
     return flags
 
 

@@ -14,7 +14,7 @@ from blake3 import blake3
 from magnet.index import FileIndex
 from magnet.key import CacheKey, cache_key, differences, not_skippable
 from magnet.memory import Memory
-from magnet.model import Copy, Image, Option, Platform, Whole
+from magnet.model import Copy, Image, Option, Platform, Secret, Ulimit, Whole
 from magnet.preparation import Prepared, Recipe, prepare
 from magnet.process import Children, Shell
 from magnet.values import replace
@@ -106,13 +106,18 @@ def for_platform(text: str) -> Given:
     return asked(platform=Platform.parse(text))
 
 
+def named(image: Image) -> Given:
+    """The project, whose base is an image that its Dockerfile knows by another name."""
+    return asked(contexts={"base": image})
+
+
 def with_option(name: str, value: str) -> Given:
     return asked(options=(Option(name, value),))
 
 
 DECLARED = asked(context=[Copy("src", "src"), Copy("tools", "tools")])
 WHOLE = asked(context=Whole())
-SECRET = with_option("--secret", "id=token,src=/a")
+SECRET = asked(secrets=(Secret("token", file="/a"),))
 IGNORED = with_files({".dockerignore": "src/*.o\n"})
 ONBUILD = Given(has_triggers=True)
 SAME_BASES = Given(bases={"golang:2": "sha256:golang:1", "b": "sha256:base"})  # by other names
@@ -149,9 +154,17 @@ DECIDES: dict[str, tuple[Given, Given]] = {
     "a label": (asked(labels={"a": "1"}), asked(labels={"a": "2"})),
     "the platform": (for_platform("linux/amd64"), for_platform("linux/arm64")),
     "the platform's variant": (for_platform("linux/arm/v6"), for_platform("linux/arm/v7")),
-    "an option": (Given(), with_option("--network", "none")),
+    "an option": (Given(), with_option("--cpu-quota", "1")),
+    "the network": (Given(), asked(network="none")),
+    "a host": (Given(), asked(hosts=(("db", "10.0.0.1"),))),
+    "a host's address": (asked(hosts=(("db", "10.0.0.1"),)), asked(hosts=(("db", "10.0.0.2"),))),
+    "the size of /dev/shm": (asked(shm_size=1024), asked(shm_size=2048)),
+    "a resource limit": (asked(ulimits=(Ulimit("core", 0, 0),)), asked(ulimits=(Ulimit("core", 0, 1),))),
+    "an SSH agent": (Given(), asked(ssh={"default": "/run/agent"})),
+    "an SSH agent's id": (asked(ssh={"default": "/run/agent"}), asked(ssh={"other": "/run/agent"})),
+    "an image that is a context": (named(Image("sha256:1")), named(Image("sha256:2"))),
     "an option's value": (with_option("--memory", "1g"), with_option("--memory", "2g")),
-    "a secret's id": (SECRET, with_option("--secret", "id=other,src=/a")),
+    "a secret's id": (SECRET, asked(secrets=(Secret("other", file="/a"),))),
     "the stage": (Given(), asked(stage="builder")),
     "the syntax": (Given(), edited("docker/dockerfile:1", "docker/dockerfile:1.4")),
     "the declared copies": (DECLARED, asked(context=[Copy("src", "src"), Copy("extra", "tools")])),
@@ -183,9 +196,12 @@ DOES_NOT: dict[str, tuple[Given, Given]] = {
     "times": (Given(), Given(mtime=1 << 30)),
     "the owner, where one can give files away": (Given(), Given(owner=12345 if os.geteuid() == 0 else -1)),
     "the last stage by its number": (Given(), asked(stage="2")),
-    "a secret's file": (SECRET, with_option("--secret", "id=token,src=/b")),
-    "a secret's file before its id": (SECRET, with_option("--secret", "src=/b,id=token")),
-    "an SSH agent's socket": (with_option("--ssh", "default"), with_option("--ssh", "default=/run/agent")),
+    "a secret's file": (SECRET, asked(secrets=(Secret("token", file="/b"),))),
+    "where a secret is from": (SECRET, asked(secrets=(Secret("token", env="TOKEN"),))),
+    "an SSH agent's socket": (asked(ssh={"default": "/a"}), asked(ssh={"default": "/run/agent"})),
+    "the engine's own network by its name": (Given(), asked(network="default")),
+    "a named context that nothing is taken from": (Given(), asked(contexts={"spare": Image("sha256:1")})),
+    "an image by another name": (named(Image("sha256:1", ("a",))), named(Image("sha256:1", ("b",)))),
     "the Dockerfile's name": (Given(), asked(with_files({"docker/app": DOCKERFILE}), file="docker/app")),
 }
 
@@ -233,7 +249,13 @@ def test_the_format_of_a_key_is_the_documented_one(tmp_path: Path) -> None:
         build_args={"A": "ä", "B": "2"},
         labels={"l": "1"},
         platform=Platform("linux", "arm64"),
-        options=(Option("--secret", "id=token,src=/a"), Option("--network", "none")),
+        options=(Option("--cpu-quota", "1"),),
+        network="none",
+        hosts=(("db", "10.0.0.1"), ("db", "::1")),
+        shm_size=1024,
+        ulimits=(Ulimit("core", 0, -1),),
+        secrets=(Secret("token", file="/a"), Secret("key", env="KEY")),
+        ssh={"default": "/run/agent"},
     )
     found = prepared(tmp_path / "a", given)
     assert cache_key(found).parts == {
@@ -242,11 +264,19 @@ def test_the_format_of_a_key_is_the_documented_one(tmp_path: Path) -> None:
         "build args": {"A": "ä"},
         "platform": "linux/arm64",
         "labels": {"l": "1"},
-        "options": ["--secret=id=token", "--network=none"],
+        "options": ["--cpu-quota=1"],
+        "network": "none",
+        "hosts": {"db": ["10.0.0.1", "::1"]},
+        "shm size": 1024,
+        "ulimits": {"core": "core=0:-1"},
+        "secrets": ["key", "token"],
+        "ssh": ["default"],
+        "build contexts": {},
+        "source date epoch": None,
         "context": found.tree.digest,
         "base images": {"base": "sha256:base"},
     }
-    assert CacheKey({"b": "ä", "a": 1}).digest == blake3(rb'["magnet build 1",{"a":1,"b":"\u00e4"}]').hexdigest()
+    assert CacheKey({"b": "ä", "a": 1}).digest == blake3(rb'["magnet build 2",{"a":1,"b":"\u00e4"}]').hexdigest()
 
 
 @pytest.mark.parametrize(
