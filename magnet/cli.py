@@ -99,7 +99,9 @@ def _command(settings: Settings, environ: Mapping[str, str]) -> int:
     if settings.words[0] == "doctor":
         from magnet import doctorcommand  # nor of this
 
-        return doctorcommand.run(settings.words, root, given=backend, as_json=settings.as_json)
+        return doctorcommand.run(
+            settings.words, root, given=backend, as_json=settings.as_json, dry_run=settings.dry_run
+        )
     if settings.words[0] == "backends":
         from magnet import backendscommand  # nor of this
 
