@@ -33,6 +33,7 @@ def until_done(run: "Run", calls: "list[Call[Any]]") -> Ending:
     with _heard():
         try:
             run.scheduler.run(calls)
+            run.session.remove_started()
         except KeyboardInterrupt:
             return _stopped(run)
         return "done"

@@ -65,6 +65,8 @@ class LogFiles:
         self._keepers: dict[str, Keep] = {}
         self._paths: dict[str, str] = {}
         self._printed: set[str] = set()
+        self._ended: dict[str, Vertex] = {}
+        self._late: dict[str, tuple[Vertex, BinaryIO]] = {}
         self._cached = 0
         self._failed = 0
 
@@ -98,7 +100,7 @@ class LogFiles:
                     self._files[vertex.digest] = self._open(vertex)
         for log in status.transcript or status.logs:
             # A body that does not heed an interrupt may still print when its log is closed.
-            if file := self._files.get(log.vertex):
+            if file := self._files.get(log.vertex) or self._reopened(log.vertex):
                 file.write(log.data)
         for vertex in ended.values():
             if file := self._files.pop(vertex.digest, None):
@@ -106,13 +108,17 @@ class LogFiles:
 
     def refresh(self) -> None:
         """Let readers of the files see what is written."""
-        for file in self._files.values():
+        for file in (*self._files.values(), *(file for _, file in self._late.values())):
             file.flush()
 
     def done(self) -> None:
-        """Close the files of vertexes that never ended."""
+        """Close the files of vertexes that never ended, and end those in which there is more than they had printed."""
         for file in self._files.values():
             file.close()
+        for vertex, file in self._late.values():
+            with file:
+                _end_line(file)
+                file.write(_trailer(vertex))
 
     def _open(self, vertex: Vertex) -> BinaryIO:
         file = os.fdopen(self._make(vertex), "r+b")
@@ -131,6 +137,15 @@ class LogFiles:
                 left = left[os.write(file, left) :]
         finally:
             os.close(file)
+
+    def _reopened(self, vertex: str) -> BinaryIO | None:
+        """The log of a vertex that has ended well or badly, for what containers print that it left running."""
+        if ended := self._ended.pop(vertex, None):
+            file = open(self._paths[vertex], "r+b")  # noqa: SIM115 - closed when all has been printed
+            file.seek(-len(_trailer(ended)), os.SEEK_END)
+            file.truncate()
+            self._late[vertex] = (ended, file)
+        return self._late[vertex][1] if vertex in self._late else None
 
     def _count(self, vertex: Vertex) -> None:
         self._cached += vertex.cached
@@ -153,10 +168,10 @@ class LogFiles:
             begin = len(_header(vertex))
             if file.tell() > begin:
                 self._printed.add(vertex.digest)
-                file.seek(-1, os.SEEK_END)
-                if file.read(1) != b"\n":
-                    file.write(b"\n")
+                _end_line(file)
             end = file.tell()
+            if not vertex.canceled:
+                self._ended[vertex.digest] = vertex
             file.write(_trailer(vertex))
             keep = self._keepers.pop(vertex.digest, None)
             if keep and not vertex.error:
@@ -164,6 +179,13 @@ class LogFiles:
                 keep(file, end - begin)
             file.seek(0)
             file.write(_header(vertex))
+
+
+def _end_line(file: BinaryIO) -> None:
+    """End the last line, at which the file stands."""
+    file.seek(-1, os.SEEK_END)
+    if file.read(1) != b"\n":
+        file.write(b"\n")
 
 
 def _header(vertex: Vertex) -> bytes:
