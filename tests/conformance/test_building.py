@@ -1,0 +1,323 @@
+"""What a build can be asked for beside its Dockerfile."""
+
+import re
+from pathlib import Path
+
+from tests.conformance.behaviours import Behaviour, Case, Section
+from tests.conformance.conftest import Judge
+from tests.conformance.together import Together, in_the_steps_of_one_build
+
+SECTION = Section(
+    "What a build is asked for",
+    "`magnet build` with its options, each with one meaning. Where an option is none of magnet's, the sentence is the "
+    "same on all engines.",
+)
+behaviour = SECTION.behaviour
+
+
+def test_building(judge: Judge, behaviour: Behaviour, tmp_path: Path) -> None:
+    judge(f"building.{behaviour.id}", behaviour, tmp_path)
+
+
+# ---- base images ----------------------------------------------------------------------------------------------------
+
+
+@behaviour(
+    "`--pull` with a base image that is only here: an error, for it was asked for and cannot be had",
+    (1, "no image `BASE` in ENGINE, and it cannot be pulled"),
+)
+def pull_local_base(case: Case) -> object:
+    case.dockerfile("RUN true")
+    return case.error("build", "--pull", ".")
+
+
+PULLING = """
+from magnet import target
+
+REMOTE = "REGISTRY/magnet-conformance/NAME".replace("localhost/", "").removesuffix(":1")
+APP = {"file": "app", "build_args": {"REMOTE": REMOTE + ":1"}}
+
+
+@target
+def all(t):
+    for which in ("old", "new"):
+        t.build(file="base", tags=f"{REMOTE}:{which}", build_args={"WHICH": which}, labels={"which": which})
+    t.tag(REMOTE + ":new", REMOTE + ":1")
+    t.push(REMOTE + ":1")
+    for policy in ("missing", "never", "newer", "always"):
+        t.tag(REMOTE + ":old", REMOTE + ":1")
+        t.output(policy + ": " + t.build(**APP, pull=policy).labels["which"])
+    t.remove(REMOTE + ":1")
+    t.output("absent: " + t.build(**APP).labels["which"])
+"""
+
+
+@behaviour(
+    "A base image here is older than the registry's: `missing` (the default) and `never` use it, `newer` and `always` "
+    "fetch the newer one; so does `missing` where there is none here",
+    ["missing: old", "never: old", "newer: new", "always: new", "absent: new"],
+)
+def pull_policies(case: Case) -> object:
+    case.files({"magnetfile.py": PULLING})
+    case.dockerfile("FROM scratch", "ARG WHICH", "COPY base /")
+    case.dockerfile("ARG REMOTE", "FROM $REMOTE", name="app")
+    (case.magnet.root / "Dockerfile").rename(case.magnet.root / "base")
+    return case.ok("all").splitlines()
+
+
+@behaviour("`--pull=missing` and `--pull=never` with a base image that is only here: no registry is asked", [0, 0])
+def pull_not_asked(case: Case) -> object:
+    case.write(f="")
+    case.dockerfile("COPY f /f")
+    return [case.end("build", f"--pull={policy}", ".")[0] for policy in ("missing", "never")]
+
+
+@behaviour(
+    "`--pull=never` with a base image that is not here: an error",
+    (3, "no image `localhost/test-nosuch` in ENGINE, and `pull` is `never`"),
+)
+def pull_never(case: Case) -> object:
+    case.dockerfile("FROM localhost/test-nosuch")
+    return case.error("build", "--pull=never", ".")
+
+
+@behaviour("`--pull=garbage`: an error that says what there is", 2)
+def pull_garbage(case: Case) -> object:
+    case.dockerfile("RUN true")
+    return case.error("build", "--pull=garbage", ".")[0]
+
+
+# ---- the layer cache ------------------------------------------------------------------------------------------------
+
+
+@behaviour("Layers before the first change are not built again; after it they are", (True, "two"))
+def layer_cache(case: Case) -> object:
+    case.dockerfile("RUN cat /proc/sys/kernel/random/uuid >/before", "COPY f /f", "RUN cp /f /after")
+    case.write(f="one")
+    first = case.built("cat /before")
+    case.write(f="two")
+    before, after = case.built("cat /before /after").splitlines()
+    return before == first.strip(), after
+
+
+@behaviour("`--no-cache` builds every layer again", False)
+def no_cache(case: Case) -> object:
+    run = "RUN cat /proc/sys/kernel/random/uuid"
+    return case.steps(run, words=["--rm", "--force-rm", "--compress"]) == case.steps(run)
+
+
+# ---- stages, arguments, platforms -----------------------------------------------------------------------------------
+
+
+@behaviour("`--target`: a stage that the wanted one does not need is not run, so that it cannot fail", "wanted\n")
+def unused_stage(case: Case) -> object:
+    case.dockerfile("FROM BASE AS unused", "RUN false", "FROM BASE AS wanted", "RUN echo wanted >/s", "FROM wanted", "RUN false")
+    return case.built("cat /s", "--target", "wanted")
+
+
+@behaviour("`--target 0`: a stage by its number, with a name or without", ["one", "one"])
+def stage_number(case: Case) -> object:
+    case.dockerfile("FROM BASE AS one", "RUN echo one >/s", "FROM BASE", "RUN echo two >/s")
+    named = case.built("cat /s", "--target", "0").strip()
+    case.dockerfile("FROM BASE", "RUN echo one >/s", "FROM BASE", "RUN echo two >/s")
+    return [named, case.built("cat /s", "--target", "0").strip()]
+
+
+@behaviour("`--target nosuch`: an error", (2, "`PROJECT/Dockerfile` has no stage `nosuch`"))
+def stage_missing(case: Case) -> object:
+    case.dockerfile("RUN true")
+    code, said = case.error("build", "--target", "nosuch", ".")
+    return code, said
+
+
+@behaviour("A build arg that no instruction consumes does not fail the build", "ok\n")
+def unused_arg(case: Case) -> object:
+    case.dockerfile("RUN echo ok >/ok")
+    return case.built("cat /ok", "--build-arg", "NOSUCH=1")
+
+
+@behaviour("`--platform` of another architecture is that of the image, where nothing must be run", "arm64")
+def other_platform(case: Case) -> object:
+    case.dockerfile("FROM scratch", "COPY f /f")
+    case.write(f="")
+    case.build("--platform", "linux/arm64")
+    return case.magnet.architecture(case.name)
+
+
+@behaviour("`--platform` with a base image that is here for another one only: an error", True)
+def platform_of_base(case: Case) -> object:
+    case.dockerfile("COPY f /f")
+    case.write(f="")
+    return case.end("build", "--platform", "linux/arm64", ".")[0] in (1, 3)
+
+
+# ---- networks, hosts, limits ----------------------------------------------------------------------------------------
+
+
+@behaviour("`--network none`: a step sees no interface but `lo`", "lo\n")
+def network_none(case: Case) -> object:
+    return case.steps("RUN ls /sys/class/net", words=["--network", "none"])
+
+
+@behaviour("`--network host`: a step sees this machine's interfaces", True)
+def network_host(case: Case) -> object:
+    here = {line.split(":")[0].strip() for line in Path("/proc/net/dev").read_text().splitlines()[2:]}
+    return here <= set(case.steps("RUN ls /sys/class/net", words=["--network", "host"]).split())
+
+
+together = Together(SECTION, "options", in_the_steps_of_one_build)
+together.add(
+    "network_default",
+    "`--network default` is what no `--network` is",
+    see="echo ok",
+    words=["--network=default"],
+    expected="ok",
+)
+together.add(
+    "add_host",
+    "`--add-host`: a line in `/etc/hosts` of the steps",
+    see="awk '$2 == \"foo\" {print $1}' /etc/hosts",
+    words=["--add-host=foo:10.9.8.7"],
+    expected="10.9.8.7",
+)
+together.add(
+    "add_host_gateway",
+    "`--add-host NAME:host-gateway`: an address of this machine",
+    see="awk '$2 == \"gate\" {print $1}' /etc/hosts | grep -cE '^[0-9.]+$'",
+    words=["--add-host=gate:host-gateway"],
+    expected="1",
+)
+together.add(
+    "shm_size",
+    "`--shm-size`: the size of `/dev/shm` of the steps",
+    see="df -m /dev/shm | awk 'END {print $2}'",
+    words=["--shm-size=32m"],
+    expected="32",
+)
+together.add(
+    "ulimit",
+    "`--ulimit`: a limit of the steps",
+    see="echo $(ulimit -Sn):$(ulimit -Hn)",
+    words=["--ulimit=nofile=77:88"],
+    expected="77:88",
+)
+together.add(
+    "memory",
+    "`--memory`: the limit of the control group of the steps",
+    see="cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes "
+    "/sys/fs/cgroup/memory$(sed -n 's/.*:memory://p' /proc/self/cgroup)/memory.limit_in_bytes 2>/dev/null | "
+    f"grep -c -x {64 << 20}",
+    words=["--memory=64m"],
+    expected="1",
+)
+together.add(
+    "security_opt",
+    "`--security-opt no-new-privileges`: so it is for the steps",
+    see="awk '/NoNewPrivs/ {print $2}' /proc/self/status",
+    words=["--security-opt=no-new-privileges"],
+    expected="1",
+)
+together.add(
+    "secret",
+    "`--secret`: a file for the step that mounts it",
+    "RUN --mount=type=secret,id=s echo '= secret'; cat /run/secrets/s",
+    see="cat /run/secrets/s 2>/dev/null || echo and for no other",
+    words=["--secret=id=s,src=s"],
+    files={"s": "value\n"},
+    expected="and for no other",
+)
+
+
+# ---- what comes out -------------------------------------------------------------------------------------------------
+
+
+@behaviour("`--iidfile` and `-q`: the image's id as `sha256:` and 64 digits, and the same in both", True)
+def image_id(case: Case) -> object:
+    case.dockerfile("RUN true")
+    said = case.ok("build", "-q", "--iidfile", "iid", ".")
+    return re.fullmatch(r"sha256:[0-9a-f]{64}\n", said) is not None and (
+        case.magnet.root / "iid"
+    ).read_text() == said.strip()
+
+
+@behaviour("`--iidfile` of a build that fails: no file that could be taken for its result", (1, False))
+def stale_iidfile(case: Case) -> object:
+    case.dockerfile("RUN true")
+    case.ok("build", "--iidfile", "iid", ".")
+    case.dockerfile("RUN false")
+    return case.end("build", "--iidfile", "iid", ".")[0], (case.magnet.root / "iid").exists()
+
+
+@behaviour("Several `-t`: the image has each name", True)
+def several_tags(case: Case) -> object:
+    case.dockerfile("RUN true")
+    case.build("-t", "NAME-b")
+    return case.magnet.engine("inspect", "--type=image", case.name) == case.magnet.engine(
+        "inspect", "--type=image", f"{case.name}-b"
+    )
+
+
+@behaviour(
+    "`--progress=rawjson`: the steps are vertices with Dockerfile's words, children of the target",
+    ["[2/3] RUN echo one", "[3/3] COPY f /f"],
+)
+def progress(case: Case) -> object:
+    case.dockerfile("RUN echo one", "COPY f /f")
+    case.write(f="")
+    result = case.magnet("--progress", "rawjson", "build", "--no-cache", ".")
+    names = re.findall(r'"name": ?"(\[[23]/3\] [^"]*)"', result.out.decode())
+    return list(dict.fromkeys(case.plain(name) for name in names))
+
+
+UNKNOWN = ["--metadata-file=m", "--provenance=false", "--squash", "--isolation=chroot", "--timestamp=0"]
+
+
+@behaviour(f"{', '.join(f'`{word}`' for word in UNKNOWN)}: none of magnet's, an error of usage", [2] * len(UNKNOWN))
+def unknown_options(case: Case) -> object:
+    case.dockerfile("RUN true")
+    return [case.end("build", word, ".")[0] for word in UNKNOWN]
+
+
+# ---- contexts and Dockerfiles ---------------------------------------------------------------------------------------
+
+
+@behaviour("`-f` is relative to where the project is, in the context or outside of it", ["one", "two"])
+def dockerfile_path(case: Case) -> object:
+    case.dockerfile("RUN echo one >/v", name="docker/one")
+    case.dockerfile("RUN echo two >/v", name="docker/two")
+    case.dockerfile("RUN echo wrong >/v", name="sub/docker/one")
+    seen = []
+    for which in ("one", "two"):
+        case.ok("build", "-t", "NAME", "-f", f"docker/{which}", "sub")
+        seen.append(case.sh("cat /v").strip())
+    return seen
+
+
+@behaviour("A directory without a Dockerfile: an error", 2)
+def no_dockerfile(case: Case) -> object:
+    (case.magnet.root / "empty").mkdir()
+    return case.end("build", "empty")[0]
+
+
+@behaviour("A `Containerfile` is found where there is no Dockerfile", "here\n")
+def containerfile(case: Case) -> object:
+    case.dockerfile("RUN echo here >/f", name="Containerfile")
+    return case.built("cat /f")
+
+
+@behaviour(
+    "A context that is no directory (`-`, a tar file, a URL, a git repository): an error that says so",
+    [(2, f"the build context `{name}` is not a directory") for name in ("-", "c.tar", "http://127.0.0.1/c.tar", "git://127.0.0.1/r.git")],
+)
+def no_directory(case: Case) -> object:
+    case.dockerfile("RUN true")
+    case.write(c__tar="")
+    return [case.error("build", name) for name in ("-", "c.tar", "http://127.0.0.1/c.tar", "git://127.0.0.1/r.git")]
+
+
+@behaviour(
+    "`-f -`: an error", 2
+)
+def dockerfile_on_stdin(case: Case) -> object:
+    case.dockerfile("RUN true")
+    return case.end("build", "-f", "-", ".", stdin=b"FROM scratch\n")[0]

@@ -1,0 +1,343 @@
+"""What a Dockerfile can say."""
+
+import io
+import json
+import tarfile
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from magnet.model import this_machine
+from tests.conformance.behaviours import Behaviour, Case, Section
+from tests.conformance.conftest import Judge
+from tests.conformance.together import Together, in_one_build
+
+SECTION = Section(
+    "What a Dockerfile says",
+    "Each instruction and flag, as seen in the image afterwards. What an engine would turn into nothing is an error on "
+    "all of them.",
+)
+behaviour = SECTION.behaviour
+
+
+def test_dockerfile(judge: Judge, behaviour: Behaviour, tmp_path: Path) -> None:
+    judge(f"dockerfile.{behaviour.id}", behaviour, tmp_path)
+
+
+def _tar() -> str:
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        tar.addfile(tarfile.TarInfo("in"))
+    return archive.getvalue().decode()
+
+
+TAR = _tar()
+"""A tar that is text: names and zeros."""
+
+together = Together(SECTION, "dockerfile", in_one_build)
+add = together.add
+
+# ---- RUN ------------------------------------------------------------------------------------------------------------
+
+add(
+    "run_heredoc", "`RUN <<EOF`: its lines are the script",
+    "RUN <<EOF\necho one >/run_heredoc\necho two >>/run_heredoc\nEOF",
+    see="cat /run_heredoc", expected="one\ntwo",
+)  # fmt: skip
+add(
+    "run_exec", "`RUN [...]` runs without a shell; `RUN false | true` succeeds",
+    'RUN ["/bin/touch", "/run_exec $HOME"]', "RUN false | true",
+    see="ls -d /run_exec*", expected="/run_exec $HOME",
+)  # fmt: skip
+add(
+    "mount_cache", "`RUN --mount=type=cache`: the next step that mounts it sees what was written, the image does not",
+    "RUN --mount=type=cache,target=/mount_cache,id=NAME echo kept >/mount_cache/f",
+    "RUN --mount=type=cache,target=/mount_cache,id=NAME cp /mount_cache/f /mount_cached",
+    see="cat /mount_cached; ls /mount_cache 2>/dev/null", expected="kept",
+)  # fmt: skip
+add(
+    "mount_bind", "`RUN --mount=type=bind`: a directory of the context, or of another stage, for a step",
+    "RUN --mount=type=bind,source=bound,target=/mount_bind cat /mount_bind/f >/mount_bound",
+    see="cat /mount_bound", expected="content", files={"bound/f": "content"},
+)  # fmt: skip
+add(
+    "mount_tmpfs", "`RUN --mount=type=tmpfs`: what is written there is gone",
+    "RUN --mount=type=tmpfs,target=/mount_tmpfs sh -c 'awk \"\\$2 == \\\"/mount_tmpfs\\\" {print \\$3}\" /proc/mounts >/mount_tmpfs_kind; touch /mount_tmpfs/f'",
+    see="cat /mount_tmpfs_kind; ls /mount_tmpfs 2>/dev/null", expected="tmpfs",
+)  # fmt: skip
+add(
+    "run_network", "`RUN --network=none`: the step sees no interface but `lo`",
+    "RUN --network=none ls /sys/class/net >/run_network",
+    see="cat /run_network", expected="lo",
+)  # fmt: skip
+add(
+    "run_capabilities", "A step has the capabilities that docker gives it",
+    "RUN awk '/CapEff/ {print $2}' /proc/self/status >/run_capabilities",
+    see="cat /run_capabilities", expected="00000000a80425fb",
+)  # fmt: skip
+# ---- COPY and ADD ---------------------------------------------------------------------------------------------------
+
+add(
+    "copy_heredoc", "`COPY <<EOF`: its lines are the file",
+    "COPY <<EOF /copy_heredoc\none\ntwo\nEOF",
+    see="cat /copy_heredoc", expected="one\ntwo",
+)  # fmt: skip
+add(
+    "copy_chmod", "`COPY --chmod` and `ADD --chmod` with an octal mode",
+    "COPY --chmod=4711 f /copy_chmod", "ADD --chmod=0600 f /add_chmod",
+    see="stat -c %a /copy_chmod /add_chmod", expected="4711\n600", files={"f": "f"},
+)  # fmt: skip
+add(
+    "copy_chown", "`COPY --chown` and `ADD --chown` with numbers, and with names of the image's",
+    "RUN echo 'someone:x:1234:2345::/:/bin/sh' >>/etc/passwd; echo 'some:x:3456:' >>/etc/group",
+    "COPY --chown=1:2 f /copy_chown_a", "COPY --chown=someone f /copy_chown_b", "ADD --chown=someone:some f /copy_chown_c",
+    see="stat -c %u:%g /copy_chown_*", expected="1:2\n1234:2345\n1234:3456", files={"f": "f"},
+)  # fmt: skip
+add(
+    "copy_chown_high", "`COPY --chown` with a user id above 65535",
+    "COPY --chown=70000:70000 f /copy_chown_high",
+    see="stat -c %u:%g /copy_chown_high", expected="70000:70000", files={"f": "f"},
+)  # fmt: skip
+add(
+    "copy_link", "`COPY --link`", "COPY --link f /copy_link/f",
+    see="cat /copy_link/f", expected="f", files={"f": "f"},
+)  # fmt: skip
+add(
+    "copy_parents", "`COPY --parents`", "COPY --parents parents/*/f /copy_parents/",
+    see="find /copy_parents -type f", expected="/copy_parents/parents/a/f", files={"parents/a/f": ""},
+)  # fmt: skip
+add(
+    "copy_exclude", "`COPY --exclude`", "COPY --exclude=*.o exclude /copy_exclude",
+    see="ls /copy_exclude", expected="a.c", files={"exclude/a.c": "", "exclude/a.o": ""},
+)  # fmt: skip
+add(
+    "copy_from", "`COPY --from` an image that is here",
+    "COPY --from=BASE /bin/busybox /copy_from",
+    see="cmp /copy_from /bin/busybox && echo equal", expected="equal",
+)  # fmt: skip
+add(
+    "copy_wildcard", "A wildcard copies what it matches",
+    "COPY wild/*.txt wild/[ab] /copy_wildcard/",
+    see="ls /copy_wildcard", expected="a\nx.txt", files={"wild/x.txt": "", "wild/a": "", "wild/c": ""},
+)  # fmt: skip
+add(
+    "add_tar", "`ADD` unpacks a tar of the context, and `COPY` does not",
+    "ADD t.tar /add_tar/", "COPY t.tar /add_tar_copied/",
+    see="ls /add_tar /add_tar_copied", expected="/add_tar:\nin\n\n/add_tar_copied:\nt.tar", files={"t.tar": TAR},
+)  # fmt: skip
+add(
+    "add_url", "`ADD` of a URL: a file of mode 600, not unpacked",
+    "ADD http://REGISTRY/v2/ /add_url",
+    see="stat -c '%a %u:%g' /add_url; cat /add_url", expected="600 0:0\n{}",
+)  # fmt: skip
+add(
+    "add_checksum", "`ADD --checksum` of a URL",
+    f"ADD --checksum=sha256:{sha256(b'{}').hexdigest()} http://REGISTRY/v2/ /add_checksum",
+    see="cat /add_checksum", expected="{}",
+)  # fmt: skip
+add(
+    "chmod_symbolic", "`COPY --chmod` in letters, as `u+x`",
+    "COPY --chmod=u+x f /chmod_symbolic",
+    see="stat -c %a /chmod_symbolic", expected="744", files={"f": "f"},
+)  # fmt: skip
+
+# ---- directories, volumes, users ------------------------------------------------------------------------------------
+
+add(
+    "workdir_user", "`WORKDIR` after `USER` belongs to that user",
+    "USER 7", "WORKDIR /workdir_user/x", "RUN touch f", "USER 0", "WORKDIR /",
+    see="stat -c '%u %n' /workdir_user/x /workdir_user/x/f", expected="7 /workdir_user/x\n7 /workdir_user/x/f",
+)  # fmt: skip
+add(
+    "volume_writes", "What a step, or `COPY`, writes below a `VOLUME` is kept",
+    "VOLUME /volume_writes", "RUN echo run >/volume_writes/run", "COPY f /volume_writes/copy",
+    see="ls /volume_writes", expected="copy\nrun", files={"f": "f"},
+)  # fmt: skip
+
+# ---- variables ------------------------------------------------------------------------------------------------------
+
+add(
+    "variables", "`${X:-word}` and `${X:+word}`; variables in `ENV`, `LABEL`, `COPY`, `WORKDIR`",
+    "ENV VAR=var", "ENV VARS=${VAR:+set}-${NOSUCH:-unset}-$VAR", "COPY $VAR.txt /variables/${NOSUCH:-there}/", "WORKDIR /variables/$VAR", "WORKDIR /",
+    see="echo $VARS; ls /variables/*", expected="set-unset-var\n/variables/there:\nvar.txt\n\n/variables/var:", files={"var.txt": ""},
+)  # fmt: skip
+add(
+    "variable_required", "`${X:?word}` of a variable that is set",
+    "ENV REQUIRED=yes", "ENV REQUIRES=${REQUIRED:?no}",
+    see="echo $REQUIRES", expected="yes",
+)  # fmt: skip
+add(
+    "variable_pattern", "`${X#pattern}`, `${X%pattern}` and `${X/pattern/word}`",
+    "ENV PATTERN=abc", "ENV PATTERNS=${PATTERN#a}-${PATTERN%c}-${PATTERN/b/x}",
+    see="echo $PATTERNS", expected="bc-ab-axc",
+)  # fmt: skip
+add(
+    "variable_unset", "`${X-word}` and `${X+word}`, which tell empty from unset",
+    'ENV EMPTY=""', "ENV UNSET=${EMPTY-a}-${EMPTY+b}-${NOSUCH-c}-${NOSUCH+d}",
+    see="echo $UNSET", expected="-b-c-",
+)  # fmt: skip
+add(
+    "target_platform", "`TARGETOS`, `TARGETARCH`, `TARGETPLATFORM` and `BUILDARCH` are set where they are declared",
+    "ARG TARGETOS", "ARG TARGETARCH", "ARG TARGETPLATFORM", "ARG BUILDARCH",
+    "RUN echo $TARGETOS/$TARGETARCH $TARGETPLATFORM $TARGETOS/$BUILDARCH >/target_platform",
+    see="cat /target_platform", expected=" ".join([str(this_machine())] * 3),
+)  # fmt: skip
+
+
+# ---- what stands before the first stage -----------------------------------------------------------------------------
+
+
+@behaviour(
+    "`ARG` before `FROM`, instructions in small letters, and another escape character", "args\none\ttwo\n"
+)
+def syntax(case: Case) -> object:
+    case.dockerfile("# escape=`", "arg WHAT=BASE", "from ${WHAT}", "ARG WHAT=args", "run echo $WHAT >/it && `", "    printf 'one\\ttwo\\n' >>/it")
+    return case.built("cat /it")
+
+
+@behaviour("`# syntax=docker/dockerfile:1` needs no registry", "ok\n")
+def syntax_line(case: Case) -> object:
+    case.dockerfile("# syntax=docker/dockerfile:1", "FROM BASE", "RUN echo ok >/ok")
+    return case.built("cat /ok")
+
+
+@behaviour("A `# syntax=` of others is not ignored: BuildKit fetches it, or the build fails", True)
+def syntax_of_others(case: Case) -> object:
+    case.dockerfile("# syntax=REGISTRY/no/frontend:1", "FROM BASE", "RUN true")
+    code, said = case.end("build", ".")
+    return code == 1 and "no/frontend" in said
+
+
+@behaviour("`FROM --platform=$BUILDPLATFORM`", "ok\n")
+def from_platform(case: Case) -> object:
+    case.dockerfile("FROM --platform=$BUILDPLATFORM BASE", "RUN echo ok >/ok")
+    return case.built("cat /ok")
+
+
+@behaviour("`FROM` another stage, and `COPY --from` a stage by name and by number", "a b\n")
+def stages(case: Case) -> object:
+    case.dockerfile(
+        "FROM BASE AS first", "RUN echo a >/a", "FROM BASE", "RUN echo b >/b", "FROM first", "COPY --from=1 /b /b",
+        "COPY --from=first /a /c",
+    )  # fmt: skip
+    return case.built("echo $(cat /c /b)")
+
+
+# ---- what is kept for later -----------------------------------------------------------------------------------------
+
+
+@behaviour('`SHELL ["/bin/sh", "-ec"]` is what steps run in, so that `RUN false; true` fails', (1, "RUN false; true: exit code 1"))
+def shell(case: Case) -> object:
+    case.dockerfile('SHELL ["/bin/sh", "-ec"]', "RUN false; true")
+    code, said = case.end("build", ".")
+    return code, said.splitlines()[-1].strip()
+
+
+@behaviour("`ONBUILD` runs in a build upon the image, copies of its context, and no further", "run\ncopied\n")
+def onbuild(case: Case) -> object:
+    case.dockerfile("ONBUILD RUN echo run >>/on", "ONBUILD COPY f /f", name="below")
+    case.ok("build", "-t", "NAME-below", "-f", "below", ".")
+    case.write(f="copied\n")
+    case.dockerfile("FROM NAME-below", name="middle")
+    case.ok("build", "-t", "NAME-middle", "-f", "middle", ".")
+    case.dockerfile("FROM NAME-middle")
+    return case.built("cat /on /f")
+
+
+@behaviour("A step writes below a `VOLUME` of its base image: it is kept", "kept\n")
+def volume_of_base(case: Case) -> object:
+    case.dockerfile("VOLUME /volume", name="below")
+    case.ok("build", "-t", "NAME-below", "-f", "below", ".")
+    case.dockerfile("FROM NAME-below", "RUN echo kept >/volume/f")
+    return case.built("cat /volume/f")
+
+
+@behaviour("An `ENTRYPOINT` of its own clears the `CMD` of the base image", ([], "entry\n"))
+def entrypoint_clears(case: Case) -> object:
+    case.dockerfile('ENTRYPOINT ["echo", "entry"]')
+    case.build()
+    return _image(case).get("Cmd") or [], case.ok("run", "--rm", "NAME")
+
+
+# ---- mistakes -------------------------------------------------------------------------------------------------------
+
+
+def _fails(case: Case, *lines: str, words: str) -> bool:
+    """Whether a build fails with an error that has these words, for nothing but its Dockerfile."""
+    case.dockerfile(*lines)
+    case.write(f="", secret="")
+    code, said = case.end("build", "-t", "NAME", ".")
+    return code in (1, 2) and words in said
+
+
+@behaviour("`COPY` of a pattern that matches nothing: an error", True)
+def copy_nothing(case: Case) -> object:
+    return _fails(case, "COPY zzz* /", words="zzz*")
+
+
+@behaviour("`COPY` of a file that is not there, or is ignored: an error", [True, True])
+def copy_missing(case: Case) -> object:
+    case.write(__dockerignore="ignored\n", ignored="")
+    return [_fails(case, f"COPY {name} /", words=name) for name in ("nosuch", "ignored")]
+
+
+@behaviour("`COPY --chown` to a name that the image does not have: an error", [True, True])
+def chown_unknown(case: Case) -> object:
+    return [_fails(case, f"COPY --chown={who} f /", words="nosuch") for who in ("nosuch", "0:nosuch")]
+
+
+@behaviour("`COPY --chmod` of something else than a mode: an error", True)
+def chmod_garbage(case: Case) -> object:
+    return _fails(case, "COPY --chmod=garbage f /", words="garbage")
+
+
+@behaviour("`ADD` of a git repository that cannot be cloned: an error, and nothing of the context is copied", True)
+def add_git(case: Case) -> object:
+    return _fails(case, "ADD http://REGISTRY/no/repository.git /g", words="repository.git")
+
+
+@behaviour("`ADD --checksum` of another content: an error", True)
+def add_other_checksum(case: Case) -> object:
+    return _fails(case, f"ADD --checksum=sha256:{'0' * 64} http://REGISTRY/v2/ /f", words="")
+
+
+@behaviour("`${X:?word}` of a variable that is not set: an error", True)
+def variable_missing(case: Case) -> object:
+    return _fails(case, "ENV A=${NOSUCH:?word}", words="NOSUCH")
+
+
+@behaviour("`RUN --security=insecure`, which no engine here allows: an error", True)
+def run_insecure(case: Case) -> object:
+    return _fails(case, "RUN --security=insecure true", words="insecure")
+
+
+@behaviour("An instruction that there is none of: an error that names its line", (2, "`PROJECT/Dockerfile`, line 2: unknown instruction: nonsense"))
+def unknown_instruction(case: Case) -> object:
+    case.dockerfile("nonsense")
+    return case.error("build", ".")
+
+
+# ---- what a rootless engine cannot ----------------------------------------------------------------------------------
+
+
+def _is_so_or_fails(case: Case, step: str, script: str, expected: str) -> bool:
+    case.dockerfile(f"RUN {step}")
+    code, said = case.end("build", "-t", "NAME", ".")
+    return case.sh(script).strip() == expected if code == 0 else code == 1 and step in said
+
+
+@behaviour("A step gives a file to a user id above 65535: it has that owner, or the build fails", True)
+def run_chown_high(case: Case) -> object:
+    return _is_so_or_fails(case, "touch /f && chown 70000:70000 /f", "stat -c %u:%g /f", "70000:70000")
+
+
+@behaviour("A step makes a device node: it is one, or the build fails", True)
+def run_mknod(case: Case) -> object:
+    return _is_so_or_fails(case, "mknod /n c 1 3", "stat -c %F /n", "character special file")
+
+
+def _image(case: Case) -> dict[str, Any]:
+    """The configuration of the case's image, as the engine has it."""
+    found = json.loads(case.magnet.engine("inspect", "--type=image", case.name))
+    config: dict[str, Any] = found["Docker"]["config"] if case.magnet.column.backend == "buildah" else found[0]["Config"]
+    return config

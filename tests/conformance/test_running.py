@@ -1,0 +1,270 @@
+"""What a container can be asked for."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from tests.conformance.behaviours import Behaviour, Case, Differs, Section
+from tests.conformance.conftest import Judge
+from tests.conformance.together import Together, in_one_container
+
+SECTION = Section(
+    "What a container is asked for",
+    "`magnet run` with its options, and `t.run` and `t.start` of a target. The caller is whoever runs magnet: root, or "
+    "an ordinary user whose engine is rootless.",
+)
+behaviour = SECTION.behaviour
+
+
+def test_running(judge: Judge, behaviour: Behaviour, tmp_path: Path) -> None:
+    judge(f"running.{behaviour.id}", behaviour, tmp_path)
+
+
+def _run(case: Case, *words: str, stdin: bytes = b"") -> str:
+    return case.ok("run", "--rm", *words, stdin=stdin)
+
+
+# ---- whose files ----------------------------------------------------------------------------------------------------
+
+CALLER = f"{os.getuid()}:{os.getgid()}"
+WRITE = ("-v", "./out:/out")
+
+
+def _owner(case: Case, *words: str) -> str:
+    """Whose a file is, outside, that a container writes into a directory of the caller's."""
+    out = case.magnet.root / "out"
+    out.mkdir(exist_ok=True)
+    _run(case, *words, *WRITE, "BASE", "touch", "/out/f")
+    found = (out / "f").stat()
+    return f"{found.st_uid}:{found.st_gid}"
+
+
+@behaviour('`user="host"`: what it writes to a mount is the caller\'s', CALLER)
+def user_host(case: Case) -> object:
+    return _owner(case, "-u", "host")
+
+
+@behaviour("No user, or root: what it writes to a mount of the caller's is the caller's", [CALLER, CALLER])
+def user_root(case: Case) -> object:
+    return [_owner(case), _owner(case, "-u", "0:0")]
+
+
+@behaviour("A user by its numbers: that is who it is, and it can write to a mount that is open to all", ("1234:1235", "written"))
+def user_number(case: Case) -> object:
+    out = case.magnet.root / "out"
+    out.mkdir()
+    out.chmod(0o777)
+    who = _run(case, "-u", "1234:1235", *WRITE, "BASE", "sh", "-c", "echo written >/out/f; echo $(id -u):$(id -g)")
+    return who.strip(), (out / "f").read_text().strip()
+
+
+@behaviour("A user by a name of the image's", "7:8")
+def user_name(case: Case) -> object:
+    case.dockerfile("RUN echo someone:x:7:8::/:/bin/sh >>/etc/passwd")
+    case.build()
+    return _run(case, "-u", "someone", "NAME", "sh", "-c", "echo $(id -u):$(id -g)").strip()
+
+
+# ---- mounts ---------------------------------------------------------------------------------------------------------
+
+
+@behaviour("A mount whose source is not there: an error, and nothing is made", (2, "the source of a mount does not exist: PROJECT/nosuch", False))
+def mount_missing(case: Case) -> object:
+    return *case.error("run", "--rm", "-v", "./nosuch:/x", "BASE", "true"), (case.magnet.root / "nosuch").exists()
+
+
+@behaviour("A mount of a relative path, of a link's target, read-only, with `cached`, `z`, and with a comma and a quote in it", "here|there|here|here|odd|refused")
+def mounts(case: Case) -> object:
+    case.files({"d/f": "here", "e/f": "there", 'o,"d/f': "odd"})
+    (case.magnet.root / "link").symlink_to("e")
+    words = ["-v", "./d:/a", "-v", "./link:/b", "-v", "./d:/c:ro", "-v", "./d:/d:cached", "--mount", f'type=bind,"source={case.magnet.root}/o,""d",target=/e']
+    return _run(case, *words, "BASE", "sh", "-c", "for x in a b c d e; do cat /$x/f; printf '|'; done; touch /c/g 2>/dev/null || printf refused")
+
+
+together = Together(SECTION, "container", in_one_container)
+add = together.add
+add("relabel", "A mount relabelled for SELinux, where there is none", see="ls /relabel", words=["-v", "./d:/relabel:z"], expected="f", files={"d/f": ""})
+add(
+    "workdir", "A working directory that is not there is made", see="cd /workdir/x && pwd",
+    words=["-w", "/workdir/x"], expected="/workdir/x",
+)  # fmt: skip
+add("hostname", "`--hostname`", see="hostname", words=["--hostname=host-x"], expected="host-x")
+add("add_host", "`--add-host`", see="awk '$2 == \"foo\" {print $1}' /etc/hosts", words=["--add-host=foo:10.9.8.7"], expected="10.9.8.7")
+add(
+    "ulimit", "`--ulimit`", see="echo $(ulimit -Sn):$(ulimit -Hn)", words=["--ulimit=nofile=77:88", "--ulimit=nproc=999:999"], expected="77:88",
+)  # fmt: skip
+add("shm_size", "`--shm-size`", see="df -m /dev/shm | awk 'END {print $2}'", words=["--shm-size=32m"], expected="32")
+add(
+    "tmpfs", "`--tmpfs`: a file system of its own, of which programs cannot be run", see="awk '$2 == \"/tmpfs\" {print $3}' /proc/mounts; cp /bin/busybox /tmpfs/true; /tmpfs/true 2>/dev/null || echo noexec",
+    words=["--tmpfs=/tmpfs"], expected="tmpfs\nnoexec",
+)  # fmt: skip
+add(
+    "volume", "A named volume", see="awk '$2 == \"/volume\"' /proc/mounts | wc -l; touch /volume/f && ls /volume",
+    words=["-v", "magnet-conformance:/volume"], expected="1\nf",
+)  # fmt: skip
+add("init", "`--init`: process 1 is one that reaps others", see="tr '\\0' ' ' </proc/1/cmdline | grep -c -e init -e catatonit -e tini", words=["--init"], expected="1")
+add(
+    "capabilities", "`--cap-drop` and `--cap-add`", see="awk '/CapEff/ {print $2}' /proc/self/status",
+    words=["--cap-drop=all", "--cap-add=chown"], expected="0000000000000001",
+)  # fmt: skip
+add("dns", "`--dns`: the server that names are asked from", see="awk '/^nameserver/ {print $2}' /etc/resolv.conf", words=["--dns=10.9.8.6"], expected="10.9.8.6")
+add(
+    "memory", "`--memory`: the limit of its control group",
+    see="cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes "
+    "/sys/fs/cgroup/memory$(sed -n 's/.*:memory://p' /proc/self/cgroup)/memory.limit_in_bytes 2>/dev/null | "
+    f"grep -x {64 << 20} | head -n 1 | wc -l",
+    words=["--memory=64m"], expected="1",
+)  # fmt: skip
+
+
+@behaviour("`--read-only`: nothing can be written but to a `--tmpfs`", "/t/e")
+def read_only(case: Case) -> object:
+    script = "for f in /a /tmp/b /run/c /var/d /t/e; do mkdir -p ${f%/*} 2>/dev/null; touch $f 2>/dev/null && echo $f; done; true"
+    return _run(case, "--read-only", "--tmpfs", "/t", "BASE", "sh", "-c", script).strip()
+
+
+# ---- what it finds --------------------------------------------------------------------------------------------------
+
+
+@behaviour("The environment: `PATH`, `HOME` and `HOSTNAME`, and what was asked for", "HOME HOSTNAME PATH given")
+def environment(case: Case) -> object:
+    out = _run(case, "-e", "given=1", "BASE", "sh", "-c", "tr '\\0' '\\n' </proc/1/environ | cut -d= -f1 | sort")
+    return " ".join(out.split())
+
+
+@behaviour("`/etc/hosts`: `localhost`, its own name and nothing of this machine's", [])
+def hosts(case: Case) -> object:
+    out = _run(case, "--hostname", "itself", "BASE", "cat", "/etc/hosts")
+    names = {word for line in out.splitlines() for word in line.partition("#")[0].split()[1:]}
+    usual = {"localhost", "ip6-localhost", "ip6-loopback", "ip6-localnet", "ip6-mcastprefix", "ip6-allnodes", "ip6-allrouters"}
+    return sorted(names - usual - {"itself"})
+
+
+@behaviour("`-e` with spaces, quotes, newlines and nothing; `-e NAME` takes the caller's value, and none where there is none", "b = c|'q' \"d\" $HOME|line 1\nline 2||1|unset|")
+def env(case: Case) -> object:
+    words = ["-e", "A=b = c", "-e", "B='q' \"d\" $HOME", "-e", "C=line 1\nline 2", "-e", "D=", "-e", "NO_COLOR", "-e", "NO_SUCH"]
+    return _run(case, *words, "BASE", "sh", "-c", r'printf "%s|" "$A" "$B" "$C" "${D-unset}" "${NO_COLOR-unset}" "${NO_SUCH-unset}"')
+
+
+@behaviour("`--env-file`: quotes are part of a value, `#` begins a comment, a name alone takes the caller's value", "\"q\"|1|unset")
+def env_file(case: Case) -> object:
+    case.write(vars='# comment\nA="q"\nNO_COLOR\nNO_SUCH\n')
+    return _run(case, "--env-file", "vars", "BASE", "sh", "-c", r'printf %s "$A|${NO_COLOR-unset}|${NO_SUCH-unset}"')
+
+
+@behaviour("The image's `ENTRYPOINT` and `CMD`, arguments in place of `CMD`, and `--entrypoint` in place of both", ["entry default\n", "entry given\n", "over"])
+def entrypoint(case: Case) -> object:
+    case.dockerfile('ENTRYPOINT ["echo", "entry"]', 'CMD ["default"]')
+    case.build()
+    return [_run(case, "NAME"), _run(case, "NAME", "given"), _run(case, "--entrypoint", "printf", "NAME", "over")]
+
+
+# ---- networks -------------------------------------------------------------------------------------------------------
+
+
+@behaviour("`--network none`: no interface but `lo`", "lo\n")
+def network_none(case: Case) -> object:
+    return _run(case, "--network", "none", "BASE", "ls", "/sys/class/net")
+
+
+@behaviour("`--network host`: this machine's interfaces", True)
+def network_host(case: Case) -> object:
+    out = _run(case, "--network", "host", "BASE", "cat", "/proc/net/dev")
+    here = {line.split(":")[0].strip() for line in Path("/proc/net/dev").read_text().splitlines()[2:]}
+    return {name for name in here if not name.startswith("veth")} <= {line.split(":")[0].strip() for line in out.splitlines()}
+
+
+# ---- how it ends ----------------------------------------------------------------------------------------------------
+
+
+@behaviour("The exit code is the command's; 127 and 126 where there is no such program, or it cannot be run; 137 where it was killed", [125, 127, 126, 137])
+def exit_codes(case: Case) -> object:
+    commands = (["sh", "-c", "exit 125"], ["/nosuch"], ["/etc"], ["sh", "-c", "sleep 9 & kill -9 $!; wait $!"])
+    return [case.end("run", "--rm", "BASE", *command)[0] for command in commands]
+
+
+@behaviour("Stdout and stderr are the command's own, byte for byte", (b"a\n\0\xffno newline", ["err"]))
+def output(case: Case) -> object:
+    result = case.magnet("run", "--rm", case.base, "sh", "-c", r"printf 'a\n\0\377no newline'; echo err >&2; exit 7")
+    return result.out, [line for line in result.err.splitlines() if line == "err" or "exit status" in line]
+
+
+@behaviour("Stdin with `-i`, and none without", ["in\0put", ""])
+def stdin(case: Case) -> object:
+    return [_run(case, *words, "BASE", "cat", stdin=b"in\0put") for words in (["-i"], [])]
+
+
+@behaviour("`-t` where there is no terminal: an error", (2, "`tty` needs a terminal, and stdin is none"))
+def no_terminal(case: Case) -> object:
+    return case.error("run", "--rm", "-t", "BASE", "true")
+
+
+@behaviour("`--` before the command is part of it", 127)
+def dashes(case: Case) -> object:
+    return case.end("run", "--rm", "BASE", "--", "true")[0]
+
+
+@behaviour("An image that is not here and must not be fetched: an error", (3, "no image `localhost/test-nosuch` in ENGINE, and `pull` is `never`"))
+def no_image(case: Case) -> object:
+    return case.error("run", "--rm", "--pull=never", "localhost/test-nosuch", "true")
+
+
+@behaviour("SIGTERM to magnet while a container runs, which ignores it: exit code 130, and the container is gone", (130, []))
+def stopped(case: Case) -> object:
+    case.write(ready="")
+    words = ("run", "--rm", "-v", "./ready:/ready", case.base, "sh", "-c", "trap : TERM; echo ready >/ready; while :; do sleep 1; done")
+    with case.magnet.running(*words) as process:
+        for _ in range(300):
+            if (case.magnet.root / "ready").read_text() or process.poll() is not None:
+                break
+            time.sleep(0.1)
+        else:
+            raise Differs("the container did not start")
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(60)
+    return code, case.magnet.containers("run")
+
+
+# ---- containers that stay -------------------------------------------------------------------------------------------
+
+
+@behaviour("`--detach`: the container's id on stdout, and it runs on", [True, True])
+def detach(case: Case) -> object:
+    container = case.ok("run", "-d", "BASE", "sleep", "100").strip()
+    try:
+        return [len(container) == 64, case.magnet.engine("inspect", "--format", "{{.State.Running}}", container) == "true\n"]
+    finally:
+        _remove(case, container)
+
+
+@behaviour("`--name` of a container that is there already: an error", 1)
+def name_taken(case: Case) -> object:
+    name = f"magnet-conformance-{os.getpid()}"
+    container = case.ok("run", "-d", "--name", name, "BASE", "sleep", "100").strip()
+    try:
+        return case.end("run", "--name", name, "BASE", "true")[0]
+    finally:
+        _remove(case, container)
+
+
+def _remove(case: Case, container: str) -> None:
+    # Podman would wait for ten seconds before it kills.
+    case.magnet.engine("kill", container)
+    case.magnet.engine("rm", "--force", container)
+
+
+@behaviour("`--privileged`: all devices of this machine", True)
+def privileged(case: Case) -> object:
+    return int(_run(case, "--privileged", "BASE", "sh", "-c", "ls /dev | wc -l")) > 15
+
+
+@behaviour("`--rm` removes the container, and without it it stays", [0, 1])
+def removed(case: Case) -> object:
+    left = []
+    for words in (["--rm"], []):
+        case.ok("run", *words, "BASE", "true")
+        left.append(len(kept := case.magnet.containers("run")))
+        if kept:
+            case.magnet.engine("rm", *kept)
+    return left
