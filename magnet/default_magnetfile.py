@@ -168,6 +168,9 @@ def run(
     detach: Annotated[bool, Parameter("-d", "--detach", help="leave it running, and print its id")] = False,
     entrypoint: Annotated[str | None, Parameter("--entrypoint", metavar="PROGRAM")] = None,
     env: Annotated[tuple[str, ...], Parameter("-e", "--env", metavar="NAME[=VALUE]")] = (),
+    env_file: Annotated[
+        tuple[str, ...], Parameter("--env-file", metavar="FILE", help="read variables from a file, NAME=VALUE a line")
+    ] = (),
     interactive: Annotated[bool, Parameter("-i", "--interactive", help="give it stdin")] = False,
     label: Annotated[tuple[str, ...], Parameter("-l", "--label", metavar="NAME=VALUE")] = (),
     mount: Annotated[tuple[str, ...], Parameter("--mount", metavar="type=bind,source=PATH,target=PATH")] = (),
@@ -182,7 +185,7 @@ def run(
     rm: Annotated[bool, Parameter("--rm", help="remove the container when it has ended")] = False,
     tty: Annotated[bool, Parameter("-t", "--tty", help="give it the terminal")] = False,
     user: Annotated[str, Parameter("-u", "--user", metavar="UID[:GID]", help="also `host`: files belong to you")] = "",
-    volume: Annotated[tuple[str, ...], Parameter("-v", "--volume", metavar="SOURCE:TARGET[:ro]")] = (),
+    volume: Annotated[tuple[str, ...], Parameter("-v", "--volume", metavar="SOURCE:TARGET[:ro,z]")] = (),
     workdir: Annotated[str, Parameter("-w", "--workdir", metavar="PATH")] = "",
     options: Annotated[tuple[str, ...], EngineOptions(RUN_OPTIONS)] = (),
 ) -> None:
@@ -199,7 +202,7 @@ def run(
         entrypoint=None if entrypoint is None else entrypoint,
         user=user or None,
         mounts=[*mounts, *more_mounts],
-        env=_pairs(env),
+        env={**_pairs(word for file in env_file for word in _env_lines(Path(t.project.root, file))), **_pairs(env)},
         workdir=workdir or None,
         network=network or None,
         privileged=privileged,
@@ -273,6 +276,16 @@ def _build_contexts(words: Iterable[str]) -> dict[str, str | Path]:
     return {name: given for name, _, given in (word.partition("=") for word in words)}
 
 
+def _env_lines(path: Path) -> list[str]:
+    """The variables of a file, one a line, each taken as it is, quotes and all; a line that begins with # is none."""
+    try:
+        text = path.read_text("utf-8", "surrogateescape")
+    except OSError as error:
+        raise MagnetError(f"cannot read `{path}`: {error.strerror}", hint="correct `--env-file`") from error
+    lines = [line.lstrip() for line in text.splitlines()]
+    return [line for line in lines if line and not line.startswith("#")]
+
+
 def _pull_policy(word: str) -> str:
     """Docker's `--pull` is a switch, podman's a policy."""
     return {"true": "always", "false": "missing"}.get(word.lower(), word)
@@ -290,16 +303,21 @@ def _narrow(t: T, directory: str, file: str, stage: str, build_args: dict[str, s
     return [Copy(directory, include=sources, exclude=ignored)] if sources else []
 
 
+_LABELS = {"z": "shared", "Z": "private"}
+"""What labels for SELinux are called after the last colon of `-v`."""
+
+
 def _volumes(words: Iterable[str]) -> tuple[list[Mount], list[str]]:
-    """The bind mounts of `-v` options, and those options that are something else: named volumes, labels of SELinux."""
+    """The bind mounts of `-v` options, and those options that are something else, as named volumes."""
     mounts, others = [], []
     for word in words:
         source, *rest = word.split(":")
         target, modes = rest[0] if rest else "", set(",".join(rest[1:]).split(",")) - {"", "rw"}
         consistency = next(iter(modes & {"cached", "delegated", "consistent"}), "")
+        label = next(iter(modes & _LABELS.keys()), "")
         is_path = source.startswith((".", "/", "~")) and rest
-        if is_path and modes <= {"ro", consistency}:
-            mounts.append(Mount(source, target, readonly="ro" in modes, consistency=consistency))  # type: ignore[arg-type]
+        if is_path and modes <= {"ro", consistency, label}:
+            mounts.append(Mount(source, target, "ro" in modes, consistency, _LABELS.get(label, "")))  # type: ignore[arg-type]
         else:
             others.append(
                 f"--volume={os.path.abspath(os.path.expanduser(source)) if is_path else source}{word[len(source) :]}"
@@ -308,18 +326,21 @@ def _volumes(words: Iterable[str]) -> tuple[list[Mount], list[str]]:
 
 
 def _mounts(words: Iterable[str]) -> tuple[list[Mount], list[str]]:
-    """The bind mounts of `--mount` options, and those of another type."""
+    """The bind mounts of `--mount` options, and options for those of another type."""
     mounts, others = [], []
     for word in words:
         keys = {key: value for key, _, value in (field.partition("=") for field in next(csv.reader([word])))}
         source = keys.pop("source", keys.pop("src", ""))
         target = keys.pop("target", keys.pop("destination", keys.pop("dst", "")))
         readonly = next((keys.pop(key) for key in ("readonly", "ro") if key in keys), "false") in ("", "true", "1")
-        consistency = keys.pop("consistency", "")
+        consistency, label = keys.pop("consistency", ""), keys.pop("relabel", "")
         if keys == {"type": "bind"} and source and target:
-            mounts.append(Mount(source, target, readonly, consistency))  # type: ignore[arg-type]
+            mounts.append(Mount(source, target, readonly, consistency, label))  # type: ignore[arg-type]
         elif keys.get("type") == "bind" and not (source and target):
             raise MagnetError(f"`--mount={word}` has no source or no target", hint="type=bind,source=PATH,target=PATH")
+        elif keys.get("type") == "tmpfs" and keys.keys() <= {"type", "tmpfs-size", "tmpfs-mode"} and target:
+            said = {name.removeprefix("tmpfs-"): value for name, value in keys.items() if name != "type"}
+            others.append(f"--tmpfs={target}:{','.join(f'{name}={value}' for name, value in said.items())}")
         else:
             others.append(f"--mount={word}")
     return mounts, others

@@ -73,7 +73,6 @@ RUN_OPTIONS = (
     OptionSpec("--device-cgroup-rule", "RULE", "a rule for the device cgroup"),
     OptionSpec("--dns", "IP", "a DNS server"),
     OptionSpec("--dns-search", "DOMAIN", "a DNS search domain"),
-    OptionSpec("--env-file", "FILE", "read environment variables from a file"),
     OptionSpec("--expose", "PORT", "expose a port"),
     OptionSpec("--gpus", "GPUS", "GPU devices to add"),
     OptionSpec("--group-add", "GROUP", "another group to join"),

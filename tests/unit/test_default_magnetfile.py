@@ -25,8 +25,9 @@ def test_volumes_of_paths_are_bind_mounts_and_all_others_stay_options(monkeypatc
             Mount("/data", "/data", readonly=True),
             Mount("~/x", "/x"),
             Mount("/c", "/c", readonly=True, consistency="cached"),
+            Mount("./z", "/z", relabel="private"),
         ],
-        ["--volume=cache:/var/cache", "--volume=/anonymous", "--volume=/tmp/z:/z:Z"],
+        ["--volume=cache:/var/cache", "--volume=/anonymous"],
     )
 
 
@@ -47,8 +48,21 @@ def test_a_path_with_a_comma_is_quoted_in_a_mount() -> None:
 
 
 def test_mounts_of_other_types_and_with_other_keys_are_left_to_the_engine() -> None:
-    words = ["type=tmpfs,target=/t", "type=bind,source=/s,target=/t,bind-propagation=shared"]
+    words = ["type=volume,source=v,target=/t", "type=bind,source=/s,target=/t,bind-propagation=shared"]
     assert default._mounts(words) == ([], [f"--mount={word}" for word in words])
+
+
+def test_an_empty_file_system_in_memory_is_the_same_however_it_is_written() -> None:
+    words = ["type=tmpfs,target=/t", "type=tmpfs,dst=/u,tmpfs-size=64m,tmpfs-mode=700"]
+    assert default._mounts(words) == ([], ["--tmpfs=/t:", "--tmpfs=/u:size=64m,mode=700"])
+
+
+def test_a_file_of_variables_is_read_as_it_is_whichever_the_engine(tmp_path: Path) -> None:
+    (tmp_path / "env").write_text("A='q' \"d\" # no comment\n\n  # comment\nB=\n  C=1 \nHOME\n")
+    assert default._env_lines(tmp_path / "env") == ["A='q' \"d\" # no comment", "B=", "C=1 ", "HOME"]
+    with pytest.raises(MagnetError) as caught:
+        default._env_lines(tmp_path / "nosuch")
+    assert caught.value.message == f"cannot read `{tmp_path}/nosuch`: No such file or directory"
 
 
 def test_a_bind_mount_without_a_source_is_an_error() -> None:
