@@ -68,8 +68,9 @@ def backend(name: str) -> "type[Backend]":
     check_name(name)
     if name not in BACKENDS:
         from magnet.backends import plugins
+        from magnet.backends.base import Backend
 
-        return plugins.load(name)
+        return plugins.load(name, Backend)  # type: ignore[type-abstract]
     module, _, attribute = BACKENDS[name].partition(":")
     found: type[Backend] = getattr(import_module(module), attribute)
     return found

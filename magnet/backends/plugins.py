@@ -5,14 +5,14 @@ magnet's own is meant or found.
 """
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from magnet.errors import EngineError
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-    from magnet.backends.base import Backend
+Kind = TypeVar("Kind")
 
 GROUP = "magnet.backends"
 """The group of entry points; the name of each is its backend's, the value is `module:class`."""
@@ -30,10 +30,8 @@ def packages(name: str) -> str:
     return " and ".join(sorted({_package(point) for point in _points() if point.name == name}))
 
 
-def load(name: str) -> "type[Backend]":
-    """The class of the backend of that name; EngineError where it cannot be used, and why not."""
-    from magnet.backends.base import Backend
-
+def load(name: str, kind: type[Kind]) -> type[Kind]:
+    """The class of the backend of that name, a kind of Backend; EngineError where it cannot be used, and why not."""
     points = [point for point in _points() if point.name == name]
     if len({point.value for point in points}) != 1:
         raise EngineError(
@@ -45,9 +43,9 @@ def load(name: str) -> "type[Backend]":
         loaded = points[0].load()
     except Exception as error:  # whatever the package does when it is imported
         raise EngineError(f"{what} cannot be loaded: {type(error).__name__}: {error}", hint=hint) from error
-    if not (isinstance(loaded, type) and issubclass(loaded, Backend)):
+    if not (isinstance(loaded, type) and issubclass(loaded, kind)):
         raise EngineError(f"{what} is no subclass of magnet.backends.api.Backend", hint=hint)
-    if missing := sorted(loaded.__abstractmethods__):
+    if missing := sorted(getattr(loaded, "__abstractmethods__", ())):
         raise EngineError(f"{what} does not define {', '.join(missing)}", hint=hint)
     if getattr(loaded, "name", None) != name or not _NAME.fullmatch(name):
         known_as = repr(getattr(loaded, "name", None))
