@@ -64,12 +64,7 @@ class Magnet:
     @property
     def env(self) -> dict[str, str]:
         """The environment that magnet and the engine's own program get."""
-        env = {**os.environ, **self.column.env, "NO_COLOR": "1"}
-        for name in ("MAGNET_BACKEND", "TERM"):
-            env.pop(name, None)
-        if self.client:
-            env["PATH"] = f"{self.client}:{env['PATH']}"
-        return env
+        return _environment(self.column.env, self.client)
 
     def argv(self, *words: str) -> list[str]:
         """The words that start magnet with this backend."""
@@ -148,7 +143,7 @@ class Magnet:
 
     @property
     def _probed(self) -> "Probed":
-        return _probe(self.column.backend, tuple(sorted(self.env.items())))
+        return _probe(self.column.backend, tuple(sorted(self.column.env.items())), self.client)
 
     def containers(self, target: str) -> list[str]:
         """The containers that the last run's target made and that are still there."""
@@ -193,8 +188,18 @@ class Probed:
 
 
 @lru_cache
-def _probe(name: str, env: tuple[tuple[str, str], ...]) -> Probed:
+def _probe(name: str, more: tuple[tuple[str, str], ...], client: Path | None) -> Probed:
     """What a probe finds in that environment; once per session."""
     argv = [sys.executable, "-c", _PROBE, name]
-    done = subprocess.run(argv, env=dict(env), capture_output=True, text=True, check=True, timeout=60)
+    env = _environment(dict(more), client)
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=True, timeout=60)
     return Probed(**json.loads(done.stdout))
+
+
+def _environment(more: Mapping[str, str], client: Path | None) -> dict[str, str]:
+    env = {**os.environ, **more, "NO_COLOR": "1"}
+    for name in ("MAGNET_BACKEND", "TERM"):
+        env.pop(name, None)
+    if client:
+        env["PATH"] = f"{client}:{env['PATH']}"
+    return env

@@ -1,3 +1,5 @@
+"""An interrupt, or a kill, leaves nothing behind."""
+
 import os
 import re
 import signal

@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.engines import NOT_UP, PREFIX, Column, Magnet, columns
+pytest.register_assert_rewrite("magnet.testing")
+
+from magnet.testing import program  # noqa: E402
+from magnet.testing.plugin import Leftovers  # noqa: E402
+from tests.contract.engines import NOT_UP, PREFIX, Column, Magnet, columns  # noqa: E402
 
 
 def pytest_report_header() -> str:
@@ -66,6 +70,22 @@ def magnet(column: Column, client: Path | None, base: str, tmp_path: Path) -> Ma
 def tag(request: pytest.FixtureRequest) -> str:
     """A name for an image of the test's own."""
     return f"{PREFIX}-{abs(hash(request.node.nodeid))}:1"
+
+
+@pytest.fixture
+def leftovers() -> Leftovers:
+    """The containers in which builds upon an image work."""
+    return _working_containers
+
+
+def _working_containers(magnet: program.Magnet, image: str) -> list[str]:
+    if magnet.column.backend == "docker":
+        return []
+    if magnet.column.backend == "podman":
+        lines = magnet.engine("ps", "--all", "--external", "--format", "{{.Image}} {{.Names}}")
+    else:
+        lines = magnet.engine("containers", "--format", "{{.ImageName}} {{.ContainerName}}")
+    return [line for line in lines.splitlines() if line.startswith(f"{image} ")]
 
 
 @pytest.fixture

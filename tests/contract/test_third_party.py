@@ -43,8 +43,8 @@ def env(tmp_path: Path) -> Iterator[Mapping[str, str]]:
     yield env
     # Not by `system reset`, which removes the networks of all stores. A rootless store's layers may hold what is not
     # the user's, and podman may remove.
-    words = ("rmi", "--all", "--force")
-    subprocess.run([f"{installed}/bin/{NAME}", *words], env=env, capture_output=True, timeout=60)
+    remove = ("rmi", "--all", "--force")
+    subprocess.run([f"{installed}/bin/{NAME}", *remove], env=env, capture_output=True, timeout=60)
     shutil.rmtree(store, ignore_errors=True)
 
 
