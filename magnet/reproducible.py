@@ -93,6 +93,7 @@ def _history(steps: Iterable[Mapping[str, Any]], below: int, time: str) -> list[
     for step in steps:
         layers += not step.get("empty_layer")
         is_of_base = layers <= below and (layers < below or not step.get("empty_layer"))
-        own = {name: step[name] for name in ("created_by", "author", "comment", "empty_layer") if step.get(name)}
+        # Not the comment, in which podman and buildah tell of the image before, whose id is another every time.
+        own = {name: step[name] for name in ("created_by", "author", "empty_layer") if step.get(name)}
         kept.append({**own, "created": step.get("created", time) if is_of_base else time})
     return kept
