@@ -6,6 +6,7 @@ from pathlib import Path
 from magnet.backends.base import Backend
 from magnet.cache import BuildCache, BuildName, Hit, last_references, reference
 from magnet.errors import BuildFailed
+from magnet.events import SolveStatus, VertexWarning
 from magnet.index import FileIndex
 from magnet.key import cache_key, not_skippable
 from magnet.memory import Memory
@@ -24,7 +25,6 @@ from magnet.preparation import (
 from magnet.process import Shell, import_what_watches
 from magnet.values import frozen, replace
 from magnet.workspace import Workspace
-
 
 UNFINISHED = "localhost/magnet-unfinished"
 """The repository of images that are there for the length of their build."""
@@ -98,15 +98,13 @@ class Builder:
 
     def print_command(self, prepared: Prepared) -> Image:
         """Print what would be run, and run nothing."""
-        self._check(prepared)
         with self.workspace.scratch() as scratch:
-            return self.backend.build(request(prepared, self.backend, scratch, dry_run=True), self.shell)
+            return self.backend.build(self._asked(prepared, scratch), self.shell)
 
     def _by_engine(self, prepared: Prepared) -> Image:
-        self._check(prepared)
         import_what_watches()
         with self.workspace.scratch() as scratch:
-            asked = request(prepared, self.backend, scratch, dry_run=False, measure=self.shell.measure)
+            asked = self._asked(prepared, scratch)
             self._hand_over_secrets(prepared.recipe, scratch)
             if defeats_layer_cache(prepared, self.backend):
                 asked = replace(asked, no_cache=True)
@@ -149,10 +147,21 @@ class Builder:
             self.hide(value.decode(errors="surrogateescape") for value in values.values())
             secretfiles.write(values, scratch / SECRETS)
 
-    def _check(self, prepared: Prepared) -> None:
+    def _asked(self, prepared: Prepared, scratch: Path) -> BuildRequest:
+        """What the engine is asked for, which has been compared with what it can."""
         from magnet import preflight  # it reads the Dockerfile anew, and a build that is found done does without
 
-        preflight.check(prepared, self.backend)
+        plan = preflight.check(prepared, self.backend)
+        self._warn_of(plan.unused)
+        shell = self.shell
+        asked = request(prepared, self.backend, scratch, dry_run=shell.dry_run, measure=shell.measure)
+        return preflight.adapted(asked, plan, prepared.recipe, scratch)
+
+    def _warn_of(self, unused: Iterable[str]) -> None:
+        said = [f"no instruction uses the build arg `{name}`" for name in unused]
+        if said and not self.shell.dry_run:
+            warnings = tuple(VertexWarning(self.shell.vertex, line) for line in said)
+            self.shell.follow(SolveStatus(warnings=warnings))
 
     def _built(self, asked: BuildRequest, prepared: Prepared) -> Image:
         """The image; a failure tells where in the Dockerfile it was, and what may help."""
@@ -175,7 +184,8 @@ class Builder:
         return Memory(self.workspace.cache / "readings")
 
     def _name(self, recipe: Recipe, dockerfile: Path) -> BuildName:
-        return BuildName(self.target, str(dockerfile), recipe.stage, str(recipe.directory))
+        platform = str(recipe.platform or "")
+        return BuildName(self.target, str(dockerfile), recipe.stage, str(recipe.directory), platform)
 
 
 def files(prepared: Prepared) -> Mapping[str, str]:

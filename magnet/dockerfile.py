@@ -36,6 +36,7 @@ from magnet.values import frozen
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9-_.]*", re.IGNORECASE)
 _DIRECTIVE = re.compile(r"#\s*(syntax|escape|check)\s*=\s*(.+?)\s*", re.IGNORECASE)
 _EXPANDED_WORDS = frozenset({"EXPOSE", "LABEL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR"})
+_PREDEFINED = re.compile(r"(?:http|https|ftp|no)_proxy|(?:HTTP|HTTPS|FTP|NO)_PROXY")
 _OUR_SYNTAX = re.compile(r"(docker\.io/)?docker/dockerfile([:@].*)?")
 
 
@@ -78,6 +79,20 @@ class Described:
     platforms: dict[str, str]
     unchecked: tuple[str, ...]
     mounts_context: bool
+
+
+@frozen
+class Layout:
+    """How the stages that are needed lie in a Dockerfile: by index, what each starts from.
+
+    `volumes` are the VOLUMEs that the wanted stage ends up with, but for those of an image from outside; None is one
+    that is not known. `end` is the last line of the wanted stage.
+    """
+
+    bases: Mapping[int, str]
+    volumes: tuple[str | None, ...]
+    end: int
+    is_last: bool
 
 
 @frozen
@@ -197,6 +212,35 @@ class Dockerfile:
             found += reading.uses(needed)
         return tuple(dict.fromkeys(found))
 
+    def consumed(
+        self, stage: str | None = None, build_args: Mapping[str, str] = EMPTY, platform: Platform | None = None
+    ) -> frozenset[str]:
+        """The given build args that mean something to the needed stages; all where the grammar is foreign."""
+        if self.is_foreign:
+            return frozenset(build_args)
+        reading = _Reading(self, build_args, platform)
+        needed = reading.needed(self.stage(stage))
+        declared = {name for one in needed for name, _ in reading.arguments(one)}
+        declared |= {word.partition("=")[0] for one in self.arguments for word in one.args}
+        begins = " ".join([*(f"{one.base} {one.platform or ''}" for one in needed)])
+        return frozenset(
+            name
+            for name in build_args
+            if name in declared or _PREDEFINED.fullmatch(name) or (name in reading.named_platforms and name in begins)
+        )
+
+    def layout(
+        self, stage: str | None = None, build_args: Mapping[str, str] = EMPTY, platform: Platform | None = None
+    ) -> Layout:
+        """What is needed for a stage, and where it ends."""
+        reading, wanted = _Reading(self, build_args, platform), self.stage(stage)
+        return Layout(
+            {needed.index: reading.base(needed) for needed in reading.needed(wanted)},
+            tuple(dict.fromkeys(reading.volumes(wanted))),
+            max(one.end_line for one in (wanted.start, *wanted.instructions)),
+            wanted is self.stages[-1],
+        )
+
     def transfers(
         self, stage: str | None = None, build_args: Mapping[str, str] = EMPTY, platform: Platform | None = None
     ) -> tuple[Transfer, ...]:
@@ -236,6 +280,12 @@ def parse_text(path: Path, text: str) -> Dockerfile:
 
 def _error(path: Path, line: int | None, message: str) -> MagnetfileError:
     return MagnetfileError(f"`{path}`{f', line {line}' if line else ''}: {message}")
+
+
+def is_directive(line: str, name: str | None = None) -> bool:
+    """Whether a line is a directive of the parser, as `# syntax=...`, or the one of that name."""
+    found = _DIRECTIVE.fullmatch(line.removeprefix("\ufeff").strip())
+    return found is not None and name in (None, found[1].lower())
 
 
 def _syntax(text: str) -> str | None:
@@ -339,7 +389,8 @@ class _Reading:
         self._dockerfile = dockerfile
         self._build_args = build_args
         self._globals = _Scope(dockerfile, is_complete=True)
-        for name, value in _platform_args(platform or this_machine()).items():
+        self.named_platforms = platform_args(platform or this_machine())
+        for name, value in self.named_platforms.items():
             self._globals.set_arg(name, build_args.get(name, value))
         for instruction in dockerfile.arguments:
             for word in instruction.args:  # each sees those before it, unlike in a stage
@@ -435,6 +486,14 @@ class _Reading:
                 yield use("volume-writes", "RUN after VOLUME", instruction, instruction.start_line)
             elif instruction.name == "WORKDIR" and not is_root:
                 yield use("workdir-owner", "WORKDIR after USER", instruction, instruction.start_line)
+
+    def volumes(self, stage: Stage) -> Iterator[str | None]:
+        """The VOLUMEs of a stage and of those that it starts from; None for one that is not known."""
+        if (parent := self._parent(stage)) is not None:
+            yield from self.volumes(parent)
+        for instruction, scope in self._steps(stage):
+            if instruction.name == "VOLUME":
+                yield from (scope.expand(word, instruction.start_line) for word in instruction.args)
 
     def transfers(self, stage: Stage) -> Iterator[Transfer]:
         """The COPYs and ADDs of one stage."""
@@ -582,7 +641,7 @@ def _unless_scratch(image: str) -> tuple[str, ...]:
     return () if image == SCRATCH else (image,)
 
 
-def _platform_args(platform: Platform) -> dict[str, str]:
+def platform_args(platform: Platform) -> dict[str, str]:
     """The variables that BuildKit defines before the first line of a Dockerfile."""
     return {**_named_platform("TARGET", platform), **_named_platform("BUILD", this_machine())}
 

@@ -1,32 +1,93 @@
 """What a build's Dockerfile uses, compared with what its engine can, before anything starts."""
 
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from magnet import context as contexts
-from magnet import dockerfile, mistakes
-from magnet.backends.base import Backend
+from magnet import dockerfile, mistakes, rewriting
+from magnet.backends.base import Backend, same_platform
+from magnet.dockerfile import Dockerfile, Layout, platform_args
 from magnet.errors import EngineError
-from magnet.preparation import Prepared
+from magnet.model import EMPTY, BuildRequest, Platform, this_machine
+from magnet.preparation import Prepared, Recipe
+from magnet.rewriting import Changes
 from magnet.sources import Transfer, as_line, in_context, is_remote
 from magnet.uses import Use
+from magnet.values import frozen, replace
+
+_BUILDKITS = re.compile(r"BUILDKIT_.*|SOURCE_DATE_EPOCH|ALL_PROXY|all_proxy")
+"""The build args that BuildKit knows by itself."""
 
 
-def check(prepared: Prepared, backend: Backend) -> None:
+@frozen
+class Plan:
+    """How what the engine is given differs from what was asked for, so that it does with it what others do.
+
+    `changes` are those of the Dockerfile; `unused` are the build args that nothing uses, which it is not given;
+    `more_args` are those that others define by themselves.
+    """
+
+    changes: Changes
+    unused: tuple[str, ...] = ()
+    more_args: Mapping[str, str] = EMPTY
+
+
+def check(prepared: Prepared, backend: Backend) -> Plan:
     """Raise MagnetfileError for the first mistake, EngineError for the first use of what the engine cannot do."""
     recipe = prepared.recipe
     parsed = dockerfile.parse(prepared.dockerfile)
     given = recipe.stage, recipe.build_args, recipe.platform
-    used, transfers = parsed.uses(*given), parsed.transfers(*given)
+    transfers = parsed.transfers(*given)
     names = mistakes.Names(prepared.tree.entries)
     mistakes.check(transfers, names, prepared.dockerfile, lambda source: _where(source, prepared))
-    _check_features(used, prepared, backend)
+    lacking = [use for use in parsed.uses(*given) if use.feature not in backend.engine.features]
+    layout = parsed.layout(*given)
+    changes = _changes(parsed, lacking, layout, recipe, backend)
+    _refuse(lacking, changes, prepared, backend)
     _check_owners(transfers, prepared, backend)
+    unused = sorted(recipe.build_args.keys() - _used_args(parsed, prepared, backend))
+    return Plan(changes, tuple(unused), {} if backend.builder.fetches_syntax else _platform_args(prepared))
 
 
-def _check_features(used: Iterable[Use], prepared: Prepared, backend: Backend) -> None:
-    for use in used:
-        if use.feature not in backend.engine.features:
+def adapted(asked: BuildRequest, plan: Plan, recipe: Recipe, scratch: Path) -> BuildRequest:
+    """The request as the plan has it, with the Dockerfile in `scratch` where it is not the user's own."""
+    build_args = {name: value for name, value in asked.build_args.items() if name not in plan.unused}
+    asked = replace(asked, build_args={**plan.more_args, **build_args})
+    parsed = dockerfile.parse(asked.dockerfile)
+    text = asked.dockerfile.read_bytes().decode(errors="surrogateescape")
+    layout = parsed.layout(recipe.stage, recipe.build_args, recipe.platform)
+    changed = rewriting.rewritten(text, parsed, layout, plan.changes)
+    if changed == text:
+        return asked
+    copy = scratch / asked.dockerfile.name
+    copy.write_bytes(changed.encode(errors="surrogateescape"))
+    # A stage without a name is the last now.
+    return replace(asked, dockerfile=copy, stage=parsed.stage(recipe.stage).name if recipe.stage else None)
+
+
+def _changes(parsed: Dockerfile, lacking: Sequence[Use], layout: Layout, recipe: Recipe, backend: Backend) -> Changes:
+    fetches = backend.builder.fetches_syntax
+    has_no_name = recipe.stage is not None and parsed.stage(recipe.stage).name is None
+    return Changes(
+        # What the builder lacks by itself, the image that the line names may have.
+        no_syntax=not fetches or not (lacking or parsed.is_foreign),
+        volumes_last=any(use.feature == "volume-writes" for use in lacking) and None not in layout.volumes,
+        only_needed=backend.builder.runs_all,
+        nothing_after=has_no_name and not layout.is_last,
+    )
+
+
+def _refuse(lacking: Iterable[Use], changes: Changes, prepared: Prepared, backend: Backend) -> None:
+    """Refuse what the engine lacks, but for what a changed Dockerfile does without, or a fetched syntax may have."""
+    bridged = {"volume-writes"} if changes.volumes_last else set()
+    platforms = map(Platform.parse, prepared.reading.platforms.values())
+    if changes.only_needed and all(same_platform(platform, this_machine()) for platform in platforms):
+        bridged.add("from-platform")
+    syntax = prepared.reading.syntax if backend.builder.fetches_syntax and not prepared.reading.is_foreign else ""
+    for use in lacking:
+        if use.feature not in bridged and not syntax:
             raise EngineError(
                 f"{backend.engine} cannot do `{use.words}`",
                 detail=[_at(prepared, use.line, use.instruction)],
@@ -34,10 +95,29 @@ def _check_features(used: Iterable[Use], prepared: Prepared, backend: Backend) -
             )
 
 
+def _used_args(parsed: Dockerfile, prepared: Prepared, backend: Backend) -> frozenset[str]:
+    """The names of the build args that something uses; all where a base image may use them in its ONBUILDs."""
+    recipe = prepared.recipe
+    if any(image.has_triggers for image in prepared.bases.values()):
+        return frozenset(recipe.build_args)
+    used = parsed.consumed(recipe.stage, recipe.build_args, recipe.platform)
+    builders_own = {name for name in recipe.build_args if backend.builder.fetches_syntax and _BUILDKITS.fullmatch(name)}
+    return used | builders_own
+
+
+def _platform_args(prepared: Prepared) -> dict[str, str]:
+    """The values of TARGETARCH and its like that the needed stages declare without one."""
+    declared = {word for name, *words in prepared.reading.instructions if name == "ARG" for word in words}
+    known = platform_args(prepared.recipe.platform or this_machine())
+    return {name: value for name, value in known.items() if name in declared}
+
+
 def _check_owners(transfers: Iterable[Transfer], prepared: Prepared, backend: Backend) -> None:
     """Refuse owners that a container of a rootless engine cannot have."""
     ids = backend.engine.ids
-    for transfer in transfers if ids is not None else ():
+    if ids is None:
+        return
+    for transfer in transfers:
         owners = [int(owner) for owner in (transfer.owner or "").split(":") if owner.isdecimal()]
         if any(owner >= ids for owner in owners):
             raise EngineError(

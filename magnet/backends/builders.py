@@ -35,12 +35,14 @@ class Builder:
     unseen: frozenset[Unseen]
     leaves_out: frozenset[LeftOut] = frozenset()
     caches_images: bool = False
+    runs_all: bool = False
+    fetches_syntax: bool = False
 
 
-_BUILDKIT = Builder("synced", frozenset({"wildcards"}))
+_BUILDKIT = Builder("synced", frozenset({"wildcards"}), fetches_syntax=True)
 
 BUILDERS: Mapping[BuilderKind, Builder] = {
-    "legacy": Builder("sent", frozenset({"no network"}), caches_images=True),
+    "legacy": Builder("sent", frozenset({"no network"}), caches_images=True, runs_all=True),
     "buildkit": _BUILDKIT,
     "buildx": _BUILDKIT,
     "buildah": Builder(

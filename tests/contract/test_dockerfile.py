@@ -1,11 +1,12 @@
 """What a Dockerfile says means the same on every engine, or is refused before anything starts."""
 
+import os
 import re
 
 import pytest
 
 from magnet.backends import choose
-from tests.contract.engines import Column, Magnet
+from tests.contract.engines import PREFIX, Column, Magnet
 
 # The features that lines use, the lines, and what then is to be found in the image, as a shell tells it.
 USES = (
@@ -66,3 +67,53 @@ def test_a_pattern_that_matches_nothing_is_a_mistake_on_every_engine(magnet: Mag
         f"error: target `build`: `{magnet.root}/Dockerfile`, line 3: nothing in the context matches `zzz*`\n"
         "  COPY zzz* /d/\nhint: `magnet --files TARGET` lists what is in the context\n",
     )
+
+
+def inspected(magnet: Magnet, tag: str) -> str:
+    """What the engine's own program says of an image, as JSON."""
+    words = ["inspect", "--type=image"] if magnet.column.backend == "buildah" else ["image", "inspect"]
+    return magnet.engine(*words, tag)
+
+
+def test_what_run_writes_into_a_volume_stays_and_the_volume_is_declared(magnet: Magnet, base: str, tag: str) -> None:
+    magnet.write(
+        {
+            "Dockerfile": f"FROM {base} AS below\nENV V=/v\nVOLUME $V/one\nFROM below AS app\nRUN mkdir -p /v/one && echo 1 >/v/one/f\n"
+            "VOLUME /two\nRUN mkdir -p /two/d && chmod 700 /two/d\nUSER 0\nFROM scratch\nCOPY nosuch /\n"
+        }
+    )
+    magnet.ok("build", "-t", tag, "--target", "app", ".")
+    script = "cat /v/one/f; stat -c %a /two/d"
+    assert magnet.ok("run", "--rm", tag, "sh", "-c", script) == b"1\n700\n"
+    assert set(re.findall(r'"(/[^"]*)": ?\{\}', inspected(magnet, tag))) == {"/two", "/v/one"}
+
+
+def test_stages_platforms_syntax_and_build_args_are_the_same_everywhere(magnet: Magnet, base: str, tag: str) -> None:
+    name, _, version = base.rpartition(":")
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
+    lines = (
+        "# syntax=docker/dockerfile:1",  # no registry here can give it
+        "# escape=`",
+        f"ARG BASE={PREFIX}-nosuch",
+        f"FROM {PREFIX}-nosuch",
+        "RUN exit 1",
+        "FROM --platform=$BUILDPLATFORM ${BASE}:" + version,
+        "ARG TARGETARCH",
+        "ARG BUILDPLATFORM",
+        "COPY a `",
+        "  /a",
+        "RUN echo $TARGETARCH $BUILDPLATFORM >>/a",
+        f"FROM {base} AS no",
+        "ARG OTHER",
+        "RUN exit 2",
+    )
+    magnet.write({"a": "of a\n", "Dockerfile": "\n".join(lines)})
+    arguments = {"BASE": name, "OTHER": "x", "HTTP_PROXY": "http://h", "no_proxy": "h"}
+    given = [f"--build-arg={name}={value}" for name, value in arguments.items()]
+    result = magnet("build", "-t", tag, "--target", "1", *given, ".")
+    assert result.code == 0, result.err
+    assert re.findall(r".*(?:[Ww]arn|not consumed|no instruction uses).*", result.err) == [
+        "#1 WARN: no instruction uses the build arg `OTHER`",
+        "warning: target `build`: no instruction uses the build arg `OTHER`",
+    ]
+    assert magnet.ok("run", "--rm", tag, "cat", "/a").decode() == f"of a\n{machine} linux/{machine}\n"

@@ -18,8 +18,10 @@ from magnet.errors import EngineError, MagnetfileError
 from magnet.index import FileIndex
 from magnet.memory import Memory
 from magnet.model import Copy, Image
+from magnet.preflight import Plan
 from magnet.preparation import Recipe, prepare
 from magnet.process import Children, Shell
+from magnet.rewriting import Changes
 
 
 def docker(version: str) -> Docker:
@@ -62,7 +64,7 @@ NEW_PODMAN = {"podman 5.4.2", "buildah 1.39.3"}
 PODMAN = {name for name in ALL if name not in BUILDKIT | LEGACY}
 HEREDOCS = DOCKER_23 | NEW_PODMAN | {"podman 4.9.4", "buildah 1.33.7"}
 
-Check = Callable[..., None]
+Check = Callable[..., Plan]
 
 
 @pytest.fixture(autouse=True)
@@ -85,13 +87,13 @@ def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Check]:
     for kind in (Backend, Docker, Podman):
         monkeypatch.setattr(kind, "asking", asking)
 
-    def check(backend: Backend, text: str, files: Mapping[str, str] = {}, **recipe: Any) -> None:
+    def check(backend: Backend, text: str, files: Mapping[str, str] = {}, **recipe: Any) -> Plan:
         (root / "Dockerfile").write_text(text)
         for name, content in files.items():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_text(content)
         prepared = prepare(Recipe(**recipe), root, backend, shell, index, Memory(tmp_path / "readings"))
-        preflight.check(prepared, backend)
+        return preflight.check(prepared, backend)
 
     with FileIndex(tmp_path / "index") as index:
         yield check
@@ -250,3 +252,70 @@ def test_an_owner_beyond_the_ids_of_a_rootless_engine_is_refused(check: Check) -
         "podman 5.4.2 rootless cannot do `--chown=1:70000`: its containers have the ids below 65537 only"
     )
     assert error.detail == ("Dockerfile:3: COPY --chown=1:$U a /",)
+
+
+# What is bridged
+
+
+def plans(check: Check, text: str, files: Mapping[str, str] = FILES, **recipe: Any) -> dict[str, Plan]:
+    return {name: check(backend, text, files, **recipe) for name, backend in ALL.items()}
+
+
+def test_a_syntax_is_left_to_buildkit_only_where_its_own_frontend_lacks_something(check: Check) -> None:
+    text = "# syntax=docker/dockerfile:1\nFROM scratch\n"
+    assert {plan.changes.no_syntax for plan in plans(check, text).values()} == {True}
+    text += "COPY --parents a /\n"
+    for name in BUILDKIT:
+        assert not check(ALL[name], text, FILES).changes.no_syntax
+    for name in ALL.keys() - BUILDKIT:
+        assert refused(check, ALL[name], text, FILES).message in (
+            f"{name} cannot do `COPY --parents`",
+            f"{name} cannot do `COPY --parents`",
+        )
+
+
+def test_a_foreign_syntax_is_buildkits_alone(check: Check) -> None:
+    text = "# syntax=example.org/mine\nFROM scratch\nCOPY --none a /\n"
+    for name, backend in ALL.items():
+        if name in BUILDKIT:
+            assert check(backend, text, FILES) == Plan(Changes())
+        else:
+            error = refused(check, backend, text, FILES)
+            assert error.message == f"{name} cannot do `# syntax=example.org/mine`"
+
+
+def test_volumes_move_where_run_would_write_into_nothing(check: Check) -> None:
+    text = "FROM base\nVOLUME /v\nRUN true\n"
+    moved = {name for name, plan in plans(check, text).items() if plan.changes.volumes_last}
+    assert moved == LEGACY | {"podman 4.3.1", "podman 4.9.4", "buildah 1.28.2", "buildah 1.33.7"}
+    unknown = "FROM base\nVOLUME /$UNKNOWN\nRUN true\n"
+    assert refused(check, podman("4.3.1"), unknown).message == "podman 4.3.1 cannot do `RUN after VOLUME`"
+
+
+def test_the_legacy_builder_is_given_what_is_needed_alone_and_the_platform(check: Check) -> None:
+    text = "FROM --platform=$BUILDPLATFORM base\nARG TARGETOS\nARG TARGETARCH=mine\n"
+    assert {name for name, plan in plans(check, text).items() if plan.changes.only_needed} == LEGACY
+    assert plans(check, text) == {
+        name: Plan(
+            Changes(no_syntax=True, only_needed=name in LEGACY), (), {} if name in BUILDKIT else {"TARGETOS": "linux"}
+        )
+        for name in ALL
+    }
+    other = "FROM --platform=linux/s390x base\n"
+    assert refused(check, legacy("26.1.5"), other).message == (
+        "docker 26.1.5, legacy builder cannot do `FROM --platform=linux/s390x`"
+    )
+
+
+def test_a_stage_without_a_name_becomes_the_last(check: Check) -> None:
+    text = "FROM base\nFROM base AS one\nFROM base\n"
+    for stage, is_made in (("0", True), ("1", False), ("one", False), ("2", False), (None, False)):
+        assert {plan.changes.nothing_after for plan in plans(check, text, stage=stage).values()} == {is_made}
+
+
+def test_build_args_that_nothing_uses_are_told(check: Check) -> None:
+    text = "ARG V=1\nFROM base:$TARGETARCH AS one\nARG A\nFROM base AS two\nARG B\nFROM one\nONBUILD ARG C\n"
+    given = ("V", "A", "B", "C", "D", "TARGETARCH", "TARGETOS", "https_proxy", "ALL_PROXY", "BUILDKIT_SYNTAX")
+    for name, plan in plans(check, text, build_args=dict.fromkeys(given, "x")).items():
+        theirs = () if name in BUILDKIT else ("ALL_PROXY", "BUILDKIT_SYNTAX")
+        assert plan.unused == tuple(sorted(("B", "C", "D", "TARGETOS", *theirs)))
