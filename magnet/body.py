@@ -38,6 +38,7 @@ from magnet.model import (
     RunResult,
     Secret,
     Whole,
+    this_machine,
 )
 from magnet.process import Children, Shell, Write, ending, render, render_script
 from magnet.values import replace
@@ -234,6 +235,7 @@ class T:
         no_cache: bool = False,
         labels: Mapping[str, object] | None = None,
         platform: str | None = None,
+        platforms: Iterable[str] | str = (),
         options: Iterable[str] = (),
         modes: Modes = "keep",
         network: Network | None = None,
@@ -253,6 +255,9 @@ class T:
         or takes all with `Whole()`. A build of which nothing has changed is not done again. `stage` is Dockerfile's
         `--target`. `modes="git"` gives files mode 0644, or 0755 where they can be executed, whatever the umask of the
         checkout was.
+
+        For several `platforms` it is one image with all of them, under its tags; returned is what is for this machine,
+        or else for the first.
 
         The steps have the `network` `none`, `host`, or the engine's own for builds; more lines of /etc/hosts
         (`add_hosts`), a /dev/shm of another size, resource limits (`ulimits`), `secrets` in files that no image keeps,
@@ -286,6 +291,8 @@ class T:
             **_limits(add_hosts, shm_size, ulimits),
         )
         outputs = _outputs(self.project, output)
+        if wanted := _platforms(platform, platforms):
+            return self._build_for_each(recipe, wanted, outputs)
         image = self._build(recipe)
         self._deliver([image], recipe.tags, outputs)
         return image
@@ -326,6 +333,27 @@ class T:
         self._skipped.append(built.is_cached)
         self._took.append(built.took)
         return built.image
+
+    def _build_for_each(
+        self, recipe: "Recipe", platforms: Sequence[Platform], outputs: Sequence[Output]
+    ) -> Image:
+        from magnet import delivery
+        from magnet.backends.base import same_platform
+
+        backend, session = self.backend, self._session
+        if session.question is None:
+            _check_outputs(outputs)
+            if not backend.keeps_lists and not outputs:
+                raise backend.keeps_no_lists()
+        images = [self._build(replace(recipe, platform=platform, tags=())) for platform in platforms]
+        if session.question is not None:
+            return Image(id="", tags=recipe.tags)
+        names = recipe.tags if backend.keeps_lists else ()
+        if names:
+            self._skipped.append(not delivery.make_lists(backend, images, names, self._shell, session.workspace))
+        self._deliver(images, recipe.tags, outputs)
+        own = next((image for image in images if same_platform(image.platform, this_machine())), images[0])
+        return replace(own, tags=names)
 
     def _deliver(self, images: Sequence[Image], names: Sequence[str], outputs: Iterable[Output]) -> None:
         """Write an image to its outputs; of several platforms there is one of `images` for each."""
@@ -397,10 +425,10 @@ class T:
         request = replace(request, remove=remove, detach=detach, interactive=interactive, tty=tty)
         stdin = 0 if interactive else None
         with ExitStack() as used:
+            request = self._provided(request, secrets, used, keep=not remove)
             write = used.enter_context(self._attached()) if attach and not tty else None
             result = self.backend.run(
-                self._provided(request, secrets, used, keep=not remove), self._shell, self._container_id(), stdin=stdin,
-                write=write, pull=_pull(pull), platform=Platform.parse(platform) if platform else None,
+                request, self._shell, self._container_id(), stdin=stdin, write=write, pull=_pull(pull), platform=Platform.parse(platform) if platform else None,
             )  # fmt: skip
         if check and result.returncode != 0:
             words = " ".join(map(str, command)) or _reference(image)
@@ -637,6 +665,11 @@ class T:
         found = self.backend.inspect(reference, self._shell)
         if found is None:
             raise EngineError(f"no image `{reference}` in {self.backend.engine}", hint="build or pull it first")
+        if names and self.backend.is_list(names[0], self._shell):
+            raise MagnetfileError(
+                f"`{names[0]}` is an image of several platforms, and this takes one",
+                hint='build it with `output=Output("oci-archive", FILE)` to write it to a file with all of them',
+            )
         return found, names
 
     def _terminal(self) -> AbstractContextManager[object]:
@@ -712,6 +745,23 @@ def _reference(image: Image | str) -> str:
     if isinstance(image, str):
         return image
     return image.id or next(iter(image.tags), "<image>")
+
+
+def _platforms(one: str | None, several: Iterable[str] | str) -> tuple[Platform, ...]:
+    names = _strings(several)
+    if names and one:
+        raise MagnetfileError("both `platform` and `platforms` are given", hint="leave one of them out")
+    return tuple(dict.fromkeys(map(Platform.parse, names)))
+
+
+def _check_outputs(outputs: Iterable[Output]) -> None:
+    """Refuse what holds an image of one platform."""
+    for output in outputs:
+        if output.type != "oci-archive":
+            raise MagnetfileError(
+                f"a `{output.type}` holds an image of one platform, and several are asked for",
+                hint='write an `oci-archive`, or build for each `platform` by itself',
+            )
 
 
 def _epoch(seconds: int | str | None) -> int | None:

@@ -155,7 +155,7 @@ class Builder:
         self._warn_of(plan.unused)
         shell = self.shell
         asked = request(prepared, self.backend, scratch, dry_run=shell.dry_run, measure=shell.measure)
-        return preflight.adapted(asked, plan, prepared.recipe, scratch)
+        return preflight.adapted(asked, plan, prepared, self.backend, scratch)
 
     def _warn_of(self, unused: Iterable[str]) -> None:
         said = [f"no instruction uses the build arg `{name}`" for name in unused]

@@ -41,11 +41,12 @@ class BuildName:
     dockerfile: str
     stage: str | None
     directory: str
+    platform: str = ""
 
     @property
     def digest(self) -> str:
         """A name for the file of its record."""
-        identity = repr((self.target, self.dockerfile, self.stage, self.directory))
+        identity = repr((self.target, self.dockerfile, self.stage, self.directory, self.platform))
         return blake3(identity.encode(errors="surrogateescape")).hexdigest()[:32]
 
 

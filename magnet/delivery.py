@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from magnet.archives import Archived
 
 
+_NEW_LIST = "localhost/magnet-list"
+"""The repository of lists that are there until they have their own names."""
+
+
 def deliver(
     backend: Backend, images: Sequence[Image], names: Sequence[str], output: Output, shell: Shell, workspace: Workspace
 ) -> bool:
@@ -75,6 +79,29 @@ def copy(backend: Backend, image: Image, names: Sequence[str], to: Backend, shel
     if names:
         to.tag(copied.id, names, shell)
     return replace(copied, tags=tuple(names))
+
+
+def make_lists(
+    backend: Backend, images: Sequence[Image], names: Sequence[str], shell: Shell, workspace: Workspace
+) -> bool:
+    """Let each name be that of an image of several platforms, of which these are the images of one platform each.
+
+    Returns whether there was anything to do: a list that is still as it was made of the same images stays.
+    """
+    is_done = True
+    for name in names:
+        what = [image.id for image in images]
+        record = _record_file(workspace, "lists", name)
+        with suppress(OSError, ValueError):
+            before = json.loads(record.read_bytes())
+            if not shell.dry_run and before[0] == what and before[1] == backend.described_list(name, shell):
+                continue
+        is_done = False
+        backend.make_list(name, images, f"{_NEW_LIST}:{workspace.run_id}-{workspace.number()}", shell)
+        if not shell.dry_run:
+            record.parent.mkdir(parents=True, exist_ok=True)
+            record.write_text(json.dumps([what, backend.described_list(name, shell)]))
+    return not is_done
 
 
 def set_time(
@@ -215,14 +242,18 @@ def _unique() -> str:
     return f"magnet-{os.getpid()}-{os.urandom(4).hex()}"
 
 
+def _record_file(workspace: Workspace, kind: str, name: str) -> Path:
+    return workspace.cache / kind / blake3(name.encode(errors="surrogateescape")).hexdigest()[:32]
+
+
 class _Record:
     """What was written to the place of an output last, and how it looked then; of directories there is none."""
 
     def __init__(self, output: Output, images: Sequence[Image], names: Sequence[str], workspace: Workspace) -> None:
         self._place = Path(output.path)
         self._what = [output.type, [image.id for image in images], list(names)]
-        name = blake3(repr((output.type, str(output.path))).encode(errors="surrogateescape")).hexdigest()[:32]
-        self._file = None if output.type == "directory" else workspace.cache / "outputs" / name
+        file = _record_file(workspace, "outputs", repr((output.type, str(output.path))))
+        self._file = None if output.type == "directory" else file
 
     @property
     def is_still_so(self) -> bool:

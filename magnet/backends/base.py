@@ -88,6 +88,8 @@ class Backend(ABC):
     program: ClassVar[str] = ""
     copies_hosts: ClassVar[bool] = False
     """Whether a container would see the names in this machine's /etc/hosts, if it were not given others."""
+    keeps_lists: ClassVar[bool] = False
+    """Whether its store has images of several platforms: see `magnet.backends.lists`."""
 
     def __init__(self, engine: Engine | None = None) -> None:
         self._engine = engine
@@ -451,6 +453,25 @@ class Backend(ABC):
         if image is None:
             raise EngineError(f"{self.engine} said that it loaded the image {image_id}, but does not have it")
         return image
+
+    def is_list(self, name: str, shell: Shell) -> bool:
+        """Whether the name is that of an image of several platforms."""
+        return False
+
+    def described_list(self, name: str, shell: Shell) -> str:
+        """What the engine says of an image of several platforms; "" where there is none of that name."""
+        return ""
+
+    def make_list(self, name: str, images: Sequence[Image], new: str, shell: Shell) -> None:
+        """Let the name be that of an image of several platforms; `new` is a name that is free."""
+        raise self.keeps_no_lists()
+
+    def keeps_no_lists(self) -> EngineError:
+        """That the engine's store has no images of several platforms, and what to do."""
+        return EngineError(
+            f"{self.engine} cannot keep an image of several platforms in its store",
+            hint=f'`output=Output("oci-archive", FILE)` writes it to a file; {self.elsewhere("lists")}',
+        )
 
     def remove_containers(self, run_id: str) -> None:
         """Remove every container that a run made and that is still there."""

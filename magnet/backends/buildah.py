@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from magnet.backends import containers
-from magnet.backends.base import Backend, Engine, RunPlan, does_not_work, host_user, image_id
+from magnet.backends.base import Engine, RunPlan, does_not_work, host_user, image_id
 from magnet.backends.builders import BUILDERS, Builder
 from magnet.backends.containers import buildah_reader, failed_build_step, own_arguments, split_name
 from magnet.backends.features import NEEDS_A_RUNTIME, features_of
+from magnet.backends.lists import KeepsLists
 from magnet.backends.options import RUN_OPTIONS
 from magnet.backends.requests import build_arguments, volume_value
 from magnet.errors import EngineError, MagnetfileError
@@ -47,7 +48,7 @@ _RUN_OPTIONS = frozenset({"--hostname", "--mount", "--volume"})
 _OWN_LAST_WORDS = re.compile(rb"(?:Error: |error )(?:while running runtime: )?exit status \d+\s*")
 
 
-class Buildah(Backend):
+class Buildah(KeepsLists):
     """Buildah; its containers are made for one command and removed after it."""
 
     name: ClassVar[str] = "buildah"

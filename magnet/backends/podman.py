@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from magnet.backends import containers
-from magnet.backends.base import Answers, Backend, Engine, RunPlan, does_not_work, host_user, image_id
+from magnet.backends.base import Answers, Engine, RunPlan, does_not_work, host_user, image_id
 from magnet.backends.builders import BUILDERS, Builder
 from magnet.backends.containers import buildah_reader, failed_build_step, human_size, own_arguments, split_name
 from magnet.backends.docker import image_from_inspection
 from magnet.backends.engine import is_elsewhere
 from magnet.backends.features import NEEDS_A_RUNTIME, features_of
+from magnet.backends.lists import KeepsLists
 from magnet.backends.requests import build_arguments, consistency, mount_value, run_arguments
 from magnet.errors import EngineError
 from magnet.events import Reader
@@ -23,7 +24,7 @@ from magnet.process import Completed, Shell, Write, ask, asking
 from magnet.values import frozen, replace
 
 
-class Podman(Backend):
+class Podman(KeepsLists):
     """Podman, which needs no daemon."""
 
     name: ClassVar[str] = "podman"
