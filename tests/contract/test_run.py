@@ -189,19 +189,115 @@ def test_a_missing_image_that_must_not_be_pulled_is_an_error(magnet: Magnet) -> 
 
 
 def test_options_take_effect_or_are_refused_by_name(magnet: Magnet, base: str) -> None:
-    assert magnet.ok("run", "--rm", "-h", "host-x", base, "hostname") == b"host-x\n"
-    assert b"10.9.8.7" in magnet.ok("run", "--rm", "--add-host", "foo:10.9.8.7", base, "grep", "foo", "/etc/hosts")
-    assert (
-        magnet.ok(
-            "run", "--rm", "--ulimit", "nofile=123:123", "--ulimit", "nproc=999:999", base, "sh", "-c", "ulimit -n"
-        )
-        == b"123\n"
-    )
-    words = ("run", "--rm", "--tmpfs", "/t", base, "sh", "-c", "grep -c ' /t tmpfs ' /proc/mounts")
-    if magnet.column.backend == "buildah":
-        assert "cannot do `--tmpfs`: buildah's containers live for one command only\n" in magnet.refused(*words)
+    options = ["-h", "host-x", "--add-host", "foo:10.9.8.7", "--ulimit", "nofile=123:123", "--ulimit", "nproc=999:999"]
+    shown = r'hostname; echo "$HOSTNAME $(ulimit -n)"; grep foo /etc/hosts | tr "\t" " "'
+    out = magnet.ok("run", "--rm", *options, base, "sh", "-c", shown)
+    assert out == b"host-x\nhost-x 123\n10.9.8.7 foo\n"
+    size = ("run", "--rm", "--shm-size", "8m", base, "sh", "-c", "df -k /dev/shm | awk 'END { print $2 }'")
+    if magnet.column.is_chroot:
+        assert "cannot do `--shm-size`: its chroot isolation ignores it\n" in magnet.refused(*size)
     else:
-        assert magnet.ok(*words) == b"1\n"
+        assert magnet.ok(*size) == b"8192\n"
+
+
+def test_limits_hold_or_are_refused(magnet: Magnet, base: str) -> None:
+    shown = "cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/cpu/cpu.cfs_quota_us"
+    words = ("run", "--rm", "--memory", "64m", "--cpus", "0.5", base, "sh", "-c", shown)
+    if magnet.column.is_chroot and not magnet.column.is_rootless:
+        assert "cannot do `--memory`: its chroot isolation ignores it\n" in magnet.refused(*words)
+    elif magnet.column.is_rootless:
+        assert "cannot do `--memory`: with cgroups v1 only root may set limits\n" in magnet.refused(*words)
+    else:
+        assert magnet.ok(*words) == b"67108864\n50000\n"
+
+
+def test_an_empty_file_system_in_memory_is_the_same_on_every_engine(magnet: Magnet, base: str, tag: str) -> None:
+    # Runc 1.1 gives it the mode of a directory that the image has there.
+    magnet.write({"Dockerfile": f"FROM {base}\nRUN mkdir -m 1777 /t && touch /t/of-the-image\nUSER 4321\n"})
+    magnet.ok("build", "-t", tag, ".")
+    shown = (
+        'awk \'$2 == "/t" || $2 == "/u" { print $2, $3, $4 }\' /proc/mounts | sort; touch /t/f; ls -A /t;'
+        " stat -c '%a %n' /t /u"
+    )
+    options = ["--tmpfs", "/t", "--mount", "type=tmpfs,target=/u,tmpfs-size=64m,tmpfs-mode=750"]
+    lines = magnet.ok("run", "--rm", *options, tag, "sh", "-c", shown).decode().splitlines()
+    # A rootless engine's mounts tell whose they are.
+    flags = [[flag for flag in line.split()[2].split(",") if "id=" not in flag] for line in lines[:2]]
+    assert [sorted(one) for one in flags] == [
+        ["nodev", "noexec", "nosuid", "relatime", "rw"],
+        ["mode=750", "nodev", "noexec", "nosuid", "relatime", "rw", "size=65536k"],
+    ]
+    assert lines[2:] == ["f", "1777 /t", "750 /u"]
+
+
+def test_a_volume_keeps_what_is_written_or_is_refused(magnet: Magnet, base: str) -> None:
+    name = f"magnet-test-{os.getpid()}-{magnet.column.name}"
+    words = ("run", "--rm", "-v", f"{name}:/v", base, "sh", "-c")
+    if magnet.column.backend == "buildah":
+        assert f"cannot do `--volume={name}:/v`: it has no volumes\n" in magnet.refused(*words, "true")
+        return
+    try:
+        magnet.ok(*words, "echo kept > /v/f")
+        assert magnet.ok(*words, "cat /v/f") == b"kept\n"
+    finally:
+        magnet.engine("volume", "rm", "--force", name)
+
+
+def test_a_container_sees_its_image_and_what_it_was_given_and_nothing_of_this_machine(
+    magnet: Magnet, base: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://proxy.invalid:1")
+    magnet.write({"variables": "Q='q' \"d\"\n# comment\n"})
+    shown = "env; awk '/^[1-9].*[0-9.]/ { print $2 }' /etc/hosts"
+    out = magnet.ok("run", "--rm", "--env-file", "variables", "-e", "A=1", base, "sh", "-c", shown).decode()
+    own = next(line for line in out.splitlines() if line.startswith("HOSTNAME=magnet-")).removeprefix("HOSTNAME=")
+    # The shell adds two variables of its own.
+    assert sorted(out.splitlines()) == sorted(
+        [
+            "A=1", "Q='q' \"d\"", "HOME=/", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            f"HOSTNAME={own}", "PWD=/", "SHLVL=1", "localhost", own,
+        ]
+    )  # fmt: skip
+
+
+def test_a_working_directory_that_is_not_there_is_made_and_belongs_to_root(magnet: Magnet, base: str) -> None:
+    for user in ("0", "4321:4322"):
+        command = ("sh", "-c", "pwd; stat -c '%u:%g %a' . ..; id -u")
+        out = magnet.ok("run", "--rm", "-u", user, "-w", "/not/there", base, *command)
+        assert out.decode().split() == ["/not/there", "0:0", "755", "0:0", "755", user.split(":")[0]]
+
+
+def test_a_users_files_on_a_mount_are_the_callers_where_the_user_may_write(magnet: Magnet, base: str) -> None:
+    (magnet.root / "out").mkdir()
+    (magnet.root / "link").symlink_to("out")
+    if not magnet.column.is_rootless:
+        (magnet.root / "out").chmod(0o777)  # root's own would be closed to another user
+    magnet.ok("run", "--rm", "-u", "4321", "-v", "./link:/out:z", base, "sh", "-c", "umask; id -u; touch /out/f")
+    made = (magnet.root / "out/f").stat()
+    assert made.st_uid == (os.getuid() if magnet.column.is_rootless else 4321)
+
+
+def test_a_secret_is_a_file_that_any_user_may_read_and_stands_on_no_command_line(
+    magnet: Magnet, base: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN", "of\nthe 'environment'")
+    magnet.write(
+        {
+            "password": "of a file",
+            "magnetfile.py": "from magnet import Secret, env, target\n\nTOKEN = env('TOKEN', secret=True)\n\n@target\n"
+            "def go(t):\n"
+            "    t.run(\n"
+            f"        {base!r}, 'sh', '-c', 'cat /run/secrets/p /run/secrets/t; printf %s \"$V\"; id -u',\n"
+            "        secrets=[Secret('p', file='password'), Secret('t', env='TOKEN')], env={'V': TOKEN},\n"
+            "        user='4321', attach=True,\n"
+            "    )\n",
+        }
+    )
+    assert magnet.ok("go") == b"*********4321\n"
+    log = magnet.log("go")
+    assert "of a file" not in log
+    assert "environment" not in log
+    assert list((magnet.root / "_build").rglob("secrets")) == []
 
 
 def test_the_log_has_the_exact_command_and_all_output(magnet: Magnet, base: str, tmp_path: Path) -> None:
