@@ -1,6 +1,7 @@
 """One build: found done by its key, or done by the engine."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from magnet.backends.base import Backend
@@ -99,13 +100,16 @@ class Builder:
     def print_command(self, prepared: Prepared) -> Image:
         """Print what would be run, and run nothing."""
         with self.workspace.scratch() as scratch:
-            return self.backend.build(self._asked(prepared, scratch), self.shell)
+            asked, _ = self._asked(prepared, scratch)
+            return self.backend.build(asked, self.shell)
 
     def _by_engine(self, prepared: Prepared) -> Image:
         import_what_watches()
         with self.workspace.scratch() as scratch:
-            asked = self._asked(prepared, scratch)
+            asked, check_owners = self._asked(prepared, scratch)
             self._hand_over_secrets(prepared.recipe, scratch)
+            with self._explaining(prepared):
+                check_owners()
             if defeats_layer_cache(prepared, self.backend):
                 asked = replace(asked, no_cache=True)
             if prepared.recipe.source_date_epoch is not None:
@@ -147,15 +151,16 @@ class Builder:
             self.hide(value.decode(errors="surrogateescape") for value in values.values())
             secretfiles.write(values, scratch / SECRETS)
 
-    def _asked(self, prepared: Prepared, scratch: Path) -> BuildRequest:
-        """What the engine is asked for, which has been compared with what it can."""
+    def _asked(self, prepared: Prepared, scratch: Path) -> tuple[BuildRequest, Callable[[], None]]:
+        """What the engine is asked for, which has been compared with what it can, and what is to be checked before."""
         from magnet import preflight  # it reads the Dockerfile anew, and a build that is found done does without
 
         plan = preflight.check(prepared, self.backend)
         self._warn_of(plan.unused)
         shell = self.shell
         asked = request(prepared, self.backend, scratch, dry_run=shell.dry_run, measure=shell.measure)
-        return preflight.adapted(asked, plan, prepared, self.backend, scratch)
+        asked = preflight.adapted(asked, plan, prepared, self.backend, scratch)
+        return asked, lambda: preflight.check_owners(asked, plan, prepared, self.backend, shell)
 
     def _warn_of(self, unused: Iterable[str]) -> None:
         said = [f"no instruction uses the build arg `{name}`" for name in unused]
@@ -164,9 +169,14 @@ class Builder:
             self.shell.follow(SolveStatus(warnings=warnings))
 
     def _built(self, asked: BuildRequest, prepared: Prepared) -> Image:
-        """The image; a failure tells where in the Dockerfile it was, and what may help."""
-        try:
+        with self._explaining(prepared):
             return self.backend.build(asked, self.shell)
+
+    @contextmanager
+    def _explaining(self, prepared: Prepared) -> Iterator[None]:
+        """Let a failure tell where in the Dockerfile it was, and what may help."""
+        try:
+            yield
         except BuildFailed as error:
             from magnet import excerpt, hints  # only a failure needs them
 

@@ -225,6 +225,7 @@ class BuildRequest:
     `hosts` are names with addresses, a line of /etc/hosts each; `hosts_file` is such a file for steps without a
     network, where the engine makes none. `shm_size` is in bytes. `secrets` are files by the secrets' ids, `ssh` sockets
     of agents or files of keys by theirs. `contexts` are named ones: a directory's path, or an image's name or id.
+    With a `tar`, the files of the stage go there, and no image is made.
     """
 
     context: Path
@@ -246,6 +247,7 @@ class BuildRequest:
     secrets: Mapping[str, Path] = EMPTY_PATHS
     ssh: Mapping[str, str] = EMPTY
     contexts: Mapping[str, Path | str] = EMPTY_CONTEXTS
+    tar: Path | None = None
 
 
 @frozen
@@ -283,8 +285,8 @@ class Image:
     """An image in an engine's store. `id` is `sha256:` and 64 hexadecimal digits on every engine.
 
     `has_triggers` is whether ONBUILD instructions of it may run when it is a base. `healthcheck` is the test of its
-    HEALTHCHECK, as in `("CMD-SHELL", "test -e /ready")`. `layers` are the digests of its layers, uncompressed, the lowest
-    first.
+    HEALTHCHECK, as in `("CMD-SHELL", "test -e /ready")`. `layers` are the digests of its layers, uncompressed, the
+    lowest first. `variants` are the images for each of its platforms, where it was built for several.
     """
 
     id: str
@@ -299,6 +301,7 @@ class Image:
     has_triggers: bool = False
     healthcheck: tuple[str, ...] = ()
     layers: tuple[str, ...] = ()
+    variants: "tuple[Image, ...]" = ()
 
 
 @frozen

@@ -6,12 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from magnet import context as contexts
-from magnet import dockerfile, mistakes, rewriting
+from magnet import dockerfile, mistakes, owners, rewriting
 from magnet.backends.base import Backend, same_platform
 from magnet.dockerfile import Dockerfile, Layout, platform_args
-from magnet.errors import EngineError
+from magnet.errors import BuildFailed, EngineError
 from magnet.model import EMPTY, BuildRequest, Platform, this_machine
+from magnet.owners import Look
 from magnet.preparation import Prepared, Recipe
+from magnet.process import Shell
 from magnet.rewriting import Changes
 from magnet.sources import Transfer, as_line, in_context, is_remote
 from magnet.uses import Use
@@ -26,12 +28,13 @@ class Plan:
     """How what the engine is given differs from what was asked for, so that it does with it what others do.
 
     `changes` are those of the Dockerfile; `unused` are the build args that nothing uses, which it is not given;
-    `more_args` are those that others define by themselves.
+    `more_args` are those that others define by themselves; `looks` are for the owners that it would take for root.
     """
 
     changes: Changes
     unused: tuple[str, ...] = ()
     more_args: Mapping[str, str] = EMPTY
+    looks: tuple[Look, ...] = ()
 
 
 def check(prepared: Prepared, backend: Backend) -> Plan:
@@ -48,15 +51,56 @@ def check(prepared: Prepared, backend: Backend) -> Plan:
     _refuse(lacking, changes, prepared, backend)
     _check_owners(transfers, prepared, backend)
     unused = sorted(recipe.build_args.keys() - _used_args(parsed, prepared, backend))
-    return Plan(changes, tuple(unused), {} if backend.builder.fetches_syntax else _platform_args(prepared))
+    return Plan(
+        changes,
+        tuple(unused),
+        {} if backend.builder.fetches_syntax else _platform_args(prepared),
+        () if backend.builder.knows_owners else owners.looks(parsed, transfers),
+    )
 
 
-def adapted(asked: BuildRequest, plan: Plan, recipe: Recipe, scratch: Path) -> BuildRequest:
+def check_owners(asked: BuildRequest, plan: Plan, prepared: Prepared, backend: Backend, shell: Shell) -> None:
+    """Raise MagnetfileError for an owner that is not in the image, where the engine would take it for root."""
+    if not plan.looks or shell.dry_run:
+        return
+    stages = len(dockerfile.parse(asked.dockerfile).stages)
+    text = asked.dockerfile.read_bytes().decode(errors="surrogateescape")
+    directory = asked.iidfile.with_name("owners")
+    directory.mkdir()
+    file = directory / asked.dockerfile.name
+    file.write_bytes(owners.lookup(text, plan.looks, stages).encode(errors="surrogateescape"))
+    ignore = asked.dockerfile.with_name(f"{file.name}.dockerignore")
+    if ignore.exists():
+        file.with_name(ignore.name).write_bytes(ignore.read_bytes())
+    # What it builds is there for the build itself, which builds it anew where that is wanted.
+    lookup = replace(asked, dockerfile=file, tags=(), stage=None, no_cache=False, tar=directory / "tar")
+    try:
+        backend.build_files(lookup, shell)
+    except BuildFailed as error:
+        error.step = owners.named(error.step, plan.looks, stages)
+        raise
+    owners.check(plan.looks, directory / "tar", prepared.dockerfile)
+
+
+def adapted(asked: BuildRequest, plan: Plan, prepared: Prepared, backend: Backend, scratch: Path) -> BuildRequest:
     """The request as the plan has it, with the Dockerfile in `scratch` where it is not the user's own."""
     build_args = {name: value for name, value in asked.build_args.items() if name not in plan.unused}
-    asked = replace(asked, build_args={**plan.more_args, **build_args})
-    parsed = dockerfile.parse(asked.dockerfile)
-    text = asked.dockerfile.read_bytes().decode(errors="surrogateescape")
+    asked = _with_dockerfile(replace(asked, build_args={**plan.more_args, **build_args}), plan, prepared, scratch)
+    is_added = backend.builder.context == "sent" and not asked.dockerfile.is_relative_to(asked.context)
+    if is_added and any(entry.path == b".dockerignore" for entry in prepared.tree.entries):
+        raise EngineError(
+            f"{backend.engine} would add a line to the `.dockerignore` that is copied: it is given another Dockerfile",
+            hint="let `.dockerignore` ignore itself, or install docker's buildx plugin",
+        )
+    return asked
+
+
+def _with_dockerfile(asked: BuildRequest, plan: Plan, prepared: Prepared, scratch: Path) -> BuildRequest:
+    recipe = prepared.recipe
+    # One that would be staged is not there where nothing is run.
+    given = asked.dockerfile if asked.dockerfile.exists() else prepared.dockerfile
+    parsed = dockerfile.parse(given)
+    text = given.read_bytes().decode(errors="surrogateescape")
     layout = parsed.layout(recipe.stage, recipe.build_args, recipe.platform)
     changed = rewriting.rewritten(text, parsed, layout, plan.changes)
     if changed == text:

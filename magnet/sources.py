@@ -24,9 +24,9 @@ _WILDCARD = re.compile(r"[*?\[]")
 class Transfer:
     """A COPY or an ADD as it reads: its line, and the instruction on one line.
 
-    `sources` are its words with their variables replaced, or None for what is not known, or is in the Dockerfile itself;
-    `is_foreign` is whether they are of another stage or an image. `owner` and `mode` are the values of --chown and
-    --chmod.
+    `sources` are its words with their variables replaced, or None for what is not known, or stands in the Dockerfile
+    itself; `is_foreign` is whether they are of another stage or an image. `owner` and `mode` are the values of --chown
+    and --chmod.
     """
 
     line: int

@@ -88,8 +88,6 @@ class Backend(ABC):
     program: ClassVar[str] = ""
     copies_hosts: ClassVar[bool] = False
     """Whether a container would see the names in this machine's /etc/hosts, if it were not given others."""
-    keeps_lists: ClassVar[bool] = False
-    """Whether its store has images of several platforms: see `magnet.backends.lists`."""
 
     def __init__(self, engine: Engine | None = None) -> None:
         self._engine = engine
@@ -297,6 +295,12 @@ class Backend(ABC):
             )
         return replace(image, tags=request.tags)
 
+    def build_files(self, request: BuildRequest, shell: Shell) -> None:
+        """Build the request into its `tar`, and no image."""
+        done, step = self._run_build(request, shell)
+        if done.returncode != 0:
+            raise self._build_failure(done, step)
+
     def run(
         self,
         request: RunRequest,
@@ -454,23 +458,15 @@ class Backend(ABC):
             raise EngineError(f"{self.engine} said that it loaded the image {image_id}, but does not have it")
         return image
 
-    def is_list(self, name: str, shell: Shell) -> bool:
-        """Whether the name is that of an image of several platforms."""
-        return False
+    def push_platforms(self, reference: str, images: Sequence[Image], new: str, shell: Shell) -> None:
+        """Send an image of several platforms to the registry that its name begins with; `new` is a name that is free.
 
-    def described_list(self, name: str, shell: Shell) -> str:
-        """What the engine says of an image of several platforms; "" where there is none of that name."""
-        return ""
-
-    def make_list(self, name: str, images: Sequence[Image], new: str, shell: Shell) -> None:
-        """Let the name be that of an image of several platforms; `new` is a name that is free."""
-        raise self.keeps_no_lists()
-
-    def keeps_no_lists(self) -> EngineError:
-        """That the engine's store has no images of several platforms, and what to do."""
-        return EngineError(
-            f"{self.engine} cannot keep an image of several platforms in its store",
-            hint=f'`output=Output("oci-archive", FILE)` writes it to a file; {self.elsewhere("lists")}',
+        Of each platform there is one of `images`.
+        """
+        raise EngineError(
+            f"{self.engine} cannot push an image of several platforms",
+            hint='write it to a file, with `output=Output("oci-archive", FILE)`, and send that with '
+            f"`skopeo copy --all oci-archive:FILE docker://{reference}`; {self.elsewhere('lists')}",
         )
 
     def remove_containers(self, run_id: str) -> None:

@@ -20,7 +20,8 @@ class Builder:
     where it is, ignores what the file of `--ignorefile` says, and mounts all of it into a step that mounts it.
 
     `runs_all` is whether it runs stages that are not needed, `fetches_syntax` whether it runs the image that a
-    Dockerfile's `# syntax=` names, which it fetches first.
+    Dockerfile's `# syntax=` names, which it fetches first. `knows_owners` is whether it fails where it does not know the
+    names after --chown.
 
     `unseen` is with what a step is taken for one that was done before: with other values of `arguments` outside of
     RUN; with other files that it `mounts`; with `no network` where it had one; for another `platform`, where a stage
@@ -37,9 +38,10 @@ class Builder:
     caches_images: bool = False
     runs_all: bool = False
     fetches_syntax: bool = False
+    knows_owners: bool = True
 
 
-_BUILDKIT = Builder("synced", frozenset({"wildcards"}), fetches_syntax=True)
+_BUILDKIT = Builder("synced", frozenset({"wildcards"}), fetches_syntax=True, knows_owners=False)
 
 BUILDERS: Mapping[BuilderKind, Builder] = {
     "legacy": Builder("sent", frozenset({"no network"}), caches_images=True, runs_all=True),

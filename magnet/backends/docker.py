@@ -108,7 +108,8 @@ class Docker(Backend):
         if self.engine.builder == "buildx":
             progress = f"--progress={'rawjson' if _EVENTS in self.engine.features else 'plain'}"
             # A builder in a container of its own keeps its result to itself unless told to load it.
-            return Command((self.program, "buildx", "build", progress, "--load", *arguments), env=_BUILDKIT_ENV)
+            load = () if request.tar else ("--load",)
+            return Command((self.program, "buildx", "build", progress, *load, *arguments), env=_BUILDKIT_ENV)
         return Command((self.program, "build", "--progress=plain", *arguments), env=_BUILDKIT_ENV)
 
     def reader(self, target: str, number: int) -> Reader:

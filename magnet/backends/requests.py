@@ -9,7 +9,8 @@ from magnet.model import BuildRequest, Mount, RunRequest
 
 def build_arguments(request: BuildRequest) -> list[str]:
     """The arguments of `build` up to the context; every path is absolute, for the engines differ in what else it is."""
-    arguments = [f"--iidfile={request.iidfile}", f"--file={request.dockerfile}"]
+    result = f"--output=type=tar,{_csv_field(f'dest={request.tar}')}" if request.tar else f"--iidfile={request.iidfile}"
+    arguments = [result, f"--file={request.dockerfile}"]
     arguments += [f"--tag={tag}" for tag in request.tags]
     arguments += [f"--build-arg={name}={value}" for name, value in request.build_args.items()]
     arguments += [f"--label={name}={value}" for name, value in request.labels.items()]

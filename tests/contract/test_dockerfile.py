@@ -117,3 +117,21 @@ def test_stages_platforms_syntax_and_build_args_are_the_same_everywhere(magnet: 
         "warning: target `build`: no instruction uses the build arg `OTHER`",
     ]
     assert magnet.ok("run", "--rm", tag, "cat", "/a").decode() == f"of a\n{machine} linux/{machine}\n"
+
+
+def test_the_owner_of_what_is_copied_is_known_by_name_or_an_error(magnet: Magnet, base: str, tag: str) -> None:
+    lines = (
+        f"FROM {base} AS one",
+        "RUN mkdir -p /etc && echo 'app:x:123:124::/:' >/etc/passwd && echo 'app:x:124:' >/etc/group",
+        "ARG OWNER=app",
+        "COPY --chown=$OWNER a /a",
+        "COPY --chown=7:app a /b",
+    )
+    magnet.write({"a": "", "Dockerfile": "\n".join(lines)})
+    magnet.ok("build", "-t", tag, ".")
+    assert magnet.ok("run", "--rm", tag, "stat", "-c", "%u:%g", "/a", "/b") == b"123:124\n7:124\n"
+    result = magnet("build", "-t", f"{tag}-b", "--build-arg=OWNER=nosuch", ".")
+    assert result.code in (1, 2), result.err
+    assert "COPY --chown=$OWNER a /a" in result.err
+    assert "nosuch" in result.error
+    assert magnet.engine("images", "--quiet", f"{tag}-b") == ""
