@@ -112,6 +112,15 @@ def test_an_engine_that_cannot_ends_it_with_three(
     assert left(magnet) == set()
 
 
+def test_what_is_built_is_new_each_time_so_that_no_cache_answers_for_the_engine(magnet: Program) -> None:
+    docker(magnet, build='for context; do :; done; cat "$context/exit" > "$HOME/exit.$$"')
+    for _ in range(2):
+        assert magnet("doctor").code == 0
+    programs = [path.read_bytes() for path in magnet.root.parent.glob("exit.*")]
+    # Both builds of a trial are of one program, so that the second takes over what the first has made.
+    assert (len(programs), len(set(programs))) == (4, 2)
+
+
 def test_a_container_is_not_tried_where_there_is_no_program_for_the_engines_machine(magnet: Program) -> None:
     docker(magnet, architecture="vax")
     record = json.loads(magnet("doctor", "--json").out)

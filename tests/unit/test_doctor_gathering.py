@@ -98,15 +98,17 @@ def test_programs_are_found_where_podman_and_root_have_them_and_a_plain_file_is_
         (0o660, ANN, 7, True),
         (0o660, ANN, 8, False),
         (0o666, ANN, 8, True),
-        (0o600, 0, 8, True),
+        (0o644, ANN, 8, False),
+        (0o600, 5, 8, True),
+        (0o000, 0, 8, True),
     ],
-    ids=["root's", "its group's", "another group's", "everyone's", "asked by root"],
+    ids=["its owner's", "its group's", "another group's", "everyone's", "only read", "asked by its owner", "by root"],
 )
 def test_a_device_is_for_those_whom_its_mode_lets(
     mode: int, uid: int, gid: int, usable: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A device can be made by root only.
-    node = os.stat_result((stat.S_IFCHR | mode, 0, 0, 1, 0, 7, 0, 0, 0, 0))
+    node = os.stat_result((stat.S_IFCHR | mode, 0, 0, 1, 5, 7, 0, 0, 0, 0))
     monkeypatch.setattr(Path, "stat", lambda _: node)
     assert device(Path("/dev/net/tun"), uid, frozenset([gid])) == Device(mode, usable)
 
