@@ -20,6 +20,7 @@ from typing import IO, Any, cast
 from magnet.errors import MagnetError
 from magnet.meter import Advance
 from magnet.model import Platform
+from magnet.references import full_name, with_tag
 from magnet.values import frozen
 
 _MANIFEST = "manifest.json"
@@ -179,27 +180,6 @@ def layer_of(path: Path) -> Layer:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return Layer(path, 0, path.stat().st_size, f"sha256:{digest}")
-
-
-def with_tag(name: str) -> str:
-    """A name with its tag, which is `latest` where none is said.
-
-    >>> with_tag("localhost:5000/app"), with_tag("app:1")
-    ('localhost:5000/app:latest', 'app:1')
-    """
-    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
-
-
-def full_name(name: str) -> str:
-    """A name as docker means it, with the registry that goes without saying.
-
-    >>> full_name("app"), full_name("localhost/app:1"), full_name("team/app:1")
-    ('docker.io/library/app:latest', 'localhost/app:1', 'docker.io/team/app:1')
-    """
-    first, slash, _ = name.partition("/")
-    if slash and (first == "localhost" or set(first) & set(".:")):
-        return with_tag(name)
-    return with_tag(f"docker.io/{name}" if slash else f"docker.io/library/{name}")
 
 
 @frozen

@@ -46,6 +46,7 @@ from magnet.values import replace
 if TYPE_CHECKING:
     from magnet.backends.base import Backend
     from magnet.container import Container, Started
+    from magnet.delivery import Variants
     from magnet.index import FileIndex
     from magnet.limits import Hosts, Ulimits
     from magnet.preparation import Recipe
@@ -332,28 +333,36 @@ class T:
         built = builder.build(prepared, session.index(), force=session.force)
         self._skipped.append(built.is_cached)
         self._took.append(built.took)
+        if recipe.tags and os.path.exists(session.workspace.cache / "platforms"):
+            self._variants.note(recipe.tags, ())
         return built.image
 
-    def _build_for_each(
-        self, recipe: "Recipe", platforms: Sequence[Platform], outputs: Sequence[Output]
-    ) -> Image:
-        from magnet import delivery
+    def _build_for_each(self, recipe: "Recipe", platforms: Sequence[Platform], outputs: Iterable[Output]) -> Image:
         from magnet.backends.base import same_platform
 
-        backend, session = self.backend, self._session
-        if session.question is None:
-            _check_outputs(outputs)
-            if not backend.keeps_lists and not outputs:
-                raise backend.keeps_no_lists()
+        _check_outputs(outputs)
         images = [self._build(replace(recipe, platform=platform, tags=())) for platform in platforms]
-        if session.question is not None:
+        if self._session.question is not None:
             return Image(id="", tags=recipe.tags)
-        names = recipe.tags if backend.keeps_lists else ()
-        if names:
-            self._skipped.append(not delivery.make_lists(backend, images, names, self._shell, session.workspace))
-        self._deliver(images, recipe.tags, outputs)
         own = next((image for image in images if same_platform(image.platform, this_machine())), images[0])
-        return replace(own, tags=names)
+        if recipe.tags and not self._session.dry_run:
+            self.backend.retag(own, recipe.tags, self._shell, {})
+            self._variants.note(recipe.tags, images)
+        self._deliver(images, recipe.tags, outputs)
+        return replace(own, tags=recipe.tags, variants=tuple(images))
+
+    @property
+    def _variants(self) -> "Variants":
+        from magnet.delivery import Variants
+
+        return Variants(self.backend, self._session.workspace)
+
+    def _variants_of(self, image: Image | str) -> tuple[Image, ...]:
+        """The images for several platforms that one stands for, if it does."""
+        if isinstance(image, str):
+            return self._variants.of(image, self._shell)
+        found = (self._variants.of(name, self._shell) for name in image.tags)
+        return image.variants or next(filter(None, found), ())
 
     def _deliver(self, images: Sequence[Image], names: Sequence[str], outputs: Iterable[Output]) -> None:
         """Write an image to its outputs; of several platforms there is one of `images` for each."""
@@ -608,7 +617,10 @@ class T:
 
     def tag(self, image: Image | str, *names: str) -> None:
         """Give an image more names."""
+        variants = self._variants_of(image)
         self.backend.tag(_reference(image), names, self._shell)
+        if not self._session.dry_run:
+            self._variants.note(names, variants)
 
     def remove(self, image: Image | str) -> None:
         """Remove an image, or one name of it."""
@@ -619,8 +631,12 @@ class T:
         return self.backend.pull(reference, self._shell, platform=Platform.parse(platform) if platform else None)
 
     def push(self, reference: str) -> None:
-        """Send an image to the registry that its name begins with."""
-        self.backend.push(reference, self._shell)
+        """Send an image to the registry that its name begins with, for all of its platforms."""
+        if variants := self._variants_of(reference):
+            new = f"localhost/magnet-list:{self._session.workspace.run_id}-{self._session.workspace.number()}"
+            self.backend.push_platforms(reference, variants, new, self._shell)
+        else:
+            self.backend.push(reference, self._shell)
 
     def save(self, image: Image | str, path: Words, *, format: OutputType = "docker-archive") -> None:
         """Write an image that is here to a file, with its names: a `docker-archive` or an `oci-archive`.
@@ -630,7 +646,11 @@ class T:
         if format not in ARCHIVES:
             raise MagnetfileError(f"`{format}` is no archive of an image", hint=f"known are: {', '.join(ARCHIVES)}")
         found, names = self._here(image)
-        self._deliver([found], names, [Output(format, self.project.root / path)])
+        images = self._variants_of(image) or (found,)
+        output = Output(format, self.project.root / path)
+        if len(images) > 1:
+            _check_outputs([output])
+        self._deliver(images, names, [output])
 
     def load(self, path: Words, *, platform: str | None = None) -> Image:
         """Put the image of a docker-archive or an OCI archive into the engine's store, with the names it has there.
@@ -652,6 +672,11 @@ class T:
         from magnet import delivery
 
         found, names = self._here(image)
+        if self._variants_of(image):
+            raise MagnetfileError(
+                f"`{_reference(image)}` is an image of several platforms, and this copies one",
+                hint="save it as an `oci-archive`, and load what is wanted of it there",
+            )
         self._skipped.append(False)
         with self._session.workspace.scratch() as scratch:
             return delivery.copy(self.backend, found, names, choose(to), self._shell, scratch)
@@ -665,11 +690,6 @@ class T:
         found = self.backend.inspect(reference, self._shell)
         if found is None:
             raise EngineError(f"no image `{reference}` in {self.backend.engine}", hint="build or pull it first")
-        if names and self.backend.is_list(names[0], self._shell):
-            raise MagnetfileError(
-                f"`{names[0]}` is an image of several platforms, and this takes one",
-                hint='build it with `output=Output("oci-archive", FILE)` to write it to a file with all of them',
-            )
         return found, names
 
     def _terminal(self) -> AbstractContextManager[object]:

@@ -6,7 +6,7 @@ until then.
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,15 +17,12 @@ from magnet.backends.base import Backend, same_platform
 from magnet.errors import MagnetError, MagnetfileError
 from magnet.model import Image, Output, Platform, this_machine
 from magnet.process import Shell
+from magnet.references import with_tag
 from magnet.values import replace
 from magnet.workspace import Workspace
 
 if TYPE_CHECKING:
     from magnet.archives import Archived
-
-
-_NEW_LIST = "localhost/magnet-list"
-"""The repository of lists that are there until they have their own names."""
 
 
 def deliver(
@@ -81,27 +78,52 @@ def copy(backend: Backend, image: Image, names: Sequence[str], to: Backend, shel
     return replace(copied, tags=tuple(names))
 
 
-def make_lists(
-    backend: Backend, images: Sequence[Image], names: Sequence[str], shell: Shell, workspace: Workspace
-) -> bool:
-    """Let each name be that of an image of several platforms, of which these are the images of one platform each.
+class Variants:
+    """The images that one name stands for on the several platforms of a build, while the name is what it was then.
 
-    Returns whether there was anything to do: a list that is still as it was made of the same images stays.
+    To the engine, the name is that of one of them: no engine's store keeps them all under one, or none does so well.
     """
-    is_done = True
-    for name in names:
-        what = [image.id for image in images]
-        record = _record_file(workspace, "lists", name)
+
+    def __init__(self, backend: Backend, workspace: Workspace) -> None:
+        self._backend = backend
+        self._directory = workspace.cache / "platforms"
+
+    def of(self, name: str, shell: Shell) -> tuple[Image, ...]:
+        """The images of a name; none where it stands for itself alone. MagnetError where one is gone."""
+        ids = self._read(name)
+        if not ids:
+            return ()
+        with self._backend.asking([name, *ids], shell) as answers:
+            found = answers()
+        own = found[name]
+        if own is None or own.id not in ids:
+            return ()
+        images = tuple(image for one in ids if (image := found[one]))
+        if len(images) < len(ids):
+            raise MagnetError(
+                f"`{name}` is of {len(ids)} platforms, and the images of {len(ids) - len(images)} are gone",
+                hint="build it again",
+            )
+        return images
+
+    def note(self, names: Iterable[str], images: Sequence[Image]) -> None:
+        """Let each name stand for these images, or for itself alone where there are none."""
+        for name in names:
+            file = self._file(name)
+            if images:
+                self._directory.mkdir(parents=True, exist_ok=True)
+                file.write_text(json.dumps([image.id for image in images]))
+            else:
+                file.unlink(missing_ok=True)
+
+    def _read(self, name: str) -> list[str]:
         with suppress(OSError, ValueError):
-            before = json.loads(record.read_bytes())
-            if not shell.dry_run and before[0] == what and before[1] == backend.described_list(name, shell):
-                continue
-        is_done = False
-        backend.make_list(name, images, f"{_NEW_LIST}:{workspace.run_id}-{workspace.number()}", shell)
-        if not shell.dry_run:
-            record.parent.mkdir(parents=True, exist_ok=True)
-            record.write_text(json.dumps([what, backend.described_list(name, shell)]))
-    return not is_done
+            found: list[str] = json.loads(self._file(name).read_bytes())
+            return found
+        return []
+
+    def _file(self, name: str) -> Path:
+        return self._directory / _digest(f"{self._backend.name} {with_tag(name)}")
 
 
 def set_time(
@@ -242,8 +264,8 @@ def _unique() -> str:
     return f"magnet-{os.getpid()}-{os.urandom(4).hex()}"
 
 
-def _record_file(workspace: Workspace, kind: str, name: str) -> Path:
-    return workspace.cache / kind / blake3(name.encode(errors="surrogateescape")).hexdigest()[:32]
+def _digest(text: str) -> str:
+    return blake3(text.encode(errors="surrogateescape")).hexdigest()[:32]
 
 
 class _Record:
@@ -252,7 +274,7 @@ class _Record:
     def __init__(self, output: Output, images: Sequence[Image], names: Sequence[str], workspace: Workspace) -> None:
         self._place = Path(output.path)
         self._what = [output.type, [image.id for image in images], list(names)]
-        file = _record_file(workspace, "outputs", repr((output.type, str(output.path))))
+        file = workspace.cache / "outputs" / _digest(repr((output.type, str(output.path))))
         self._file = None if output.type == "directory" else file
 
     @property

@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 from magnet.backends import containers
 from magnet.backends.base import Engine, RunPlan, does_not_work, host_user, image_id
 from magnet.backends.builders import BUILDERS, Builder
-from magnet.backends.containers import buildah_reader, failed_build_step, own_arguments, split_name
+from magnet.backends.containers import CAPABILITIES, buildah_reader, failed_build_step, own_arguments, split_name
 from magnet.backends.features import NEEDS_A_RUNTIME, features_of
-from magnet.backends.lists import KeepsLists
+from magnet.backends.lists import MakesLists
 from magnet.backends.options import RUN_OPTIONS
 from magnet.backends.requests import build_arguments, volume_value
 from magnet.errors import EngineError, MagnetfileError
@@ -48,7 +48,7 @@ _RUN_OPTIONS = frozenset({"--hostname", "--mount", "--volume"})
 _OWN_LAST_WORDS = re.compile(rb"(?:Error: |error )(?:while running runtime: )?exit status \d+\s*")
 
 
-class Buildah(KeepsLists):
+class Buildah(MakesLists):
     """Buildah; its containers are made for one command and removed after it."""
 
     name: ClassVar[str] = "buildah"
@@ -99,8 +99,8 @@ class Buildah(KeepsLists):
     def build_command(self, request: BuildRequest) -> Command:
         """`buildah build`, with the layer cache that it leaves off, and without the newer base that it would pull."""
         arguments = (*build_arguments(request), *own_arguments(request), str(request.context))
-        argv = (self.program, "build", "--layers", "--force-rm", "--pull=false", "--format=docker", *arguments)
-        return Command(argv, stop_steps_first=True)
+        options = ("--layers", "--force-rm", "--pull=false", "--format=docker", CAPABILITIES)
+        return Command((self.program, "build", *options, *arguments), stop_steps_first=True)
 
     def reader(self, target: str, number: int) -> Reader:
         """Of what buildah's library prints."""

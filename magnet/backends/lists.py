@@ -1,8 +1,12 @@
-"""Images of several platforms in the stores of podman and buildah: manifest lists, each under a name of its own."""
+"""Images of several platforms on their way to a registry, by manifest lists as podman and buildah make them.
+
+A list is in the store for no longer than that. With one in it, podman 4.3 and buildah 1.28 can list no images while
+there is one without layers among them, such as one that they keep of the first steps of a build from nothing:
+`locating item named "manifest-sha256:..." for image with ID "..." (consider removing the image to resolve the issue)`.
+"""
 
 import json
 from collections.abc import Sequence
-from typing import ClassVar
 
 from magnet.backends.base import DETAIL_LINES, Backend, same_platform
 from magnet.errors import EngineError
@@ -10,71 +14,44 @@ from magnet.model import Command, Image, Platform
 from magnet.process import Shell
 
 
-class KeepsLists(Backend):
-    """An engine that keeps manifest lists, with the commands that podman and buildah share for them."""
-
-    keeps_lists: ClassVar[bool] = True
+class MakesLists(Backend):
+    """An engine that makes manifest lists, with the commands that podman and buildah share for them."""
 
     def create_list_command(self, name: str, images: Sequence[Image]) -> Command:
         """The command that makes a list of images; an id alone would be looked for in a registry."""
         ids = (f"containers-storage:{image.id.removeprefix('sha256:')}" for image in images)
         return self._command("manifest", "create", name, *ids)
 
-    def inspect_list_command(self, name: str) -> Command:
-        """The command that prints a list as JSON."""
-        return self._command("manifest", "inspect", name)
+    def push_list_command(self, name: str, reference: str) -> Command:
+        """The command that sends a list to a registry, with all that is in it; `push` would send one image of it."""
+        return self._command(
+            "manifest", "push", "--all", "--format=v2s2", *insecure(reference), name, f"docker://{reference}"
+        )
 
-    def has_list_command(self, name: str) -> Command:
-        """The command that ends with 0 where a list is here under that name, and asks no registry."""
-        return self._command("manifest", "exists", name)
+    def push_platforms(self, reference: str, images: Sequence[Image], new: str, shell: Shell) -> None:
+        """Send an image of several platforms to the registry that its name begins with; `new` is a name that is free.
 
-    def remove_list_command(self, name: str) -> Command:
-        """The command that removes a list, or one name of it."""
-        return self._command("manifest", "rm", name)
-
-    def push_list_command(self, name: str) -> Command:
-        """The command that sends a list to its registry, with all that is in it; `push` sends but one image of it."""
-        return self._command("manifest", "push", "--all", "--format=v2s2", *insecure(name), name, f"docker://{name}")
-
-    def is_list(self, name: str, shell: Shell) -> bool:
-        """Whether the name is that of an image of several platforms."""
-        return shell.ask(self.has_list_command(name)).returncode == 0
-
-    def described_list(self, name: str, shell: Shell) -> str:
-        """What the engine says of a list; "" where there is none of that name."""
-        if not self.is_list(name, shell):
-            return ""
-        return shell.ask(self.inspect_list_command(name)).stdout.decode(errors="replace")
-
-    def make_list(self, name: str, images: Sequence[Image], new: str, shell: Shell) -> None:
-        """Let the name be that of an image of several platforms; `new` is a name that is free."""
+        Of each platform there is one of `images`.
+        """
         self._must(shell, self.create_list_command(new, images))
         try:
             self._check_list(new, images, shell)
-            if not shell.dry_run and self.is_list(name, shell):
-                self._must(shell, self.remove_list_command(name))
-            self.tag(new, [name], shell)
+            self._must(shell, self.push_list_command(new, reference))
         finally:
-            shell.clean(self.remove_list_command(new))
-
-    def push(self, reference: str, shell: Shell) -> None:
-        """Send an image to the registry that its name begins with, for all of its platforms."""
-        if self.is_list(reference, shell):
-            self._must(shell, self.push_list_command(reference))
-        else:
-            super().push(reference, shell)
+            shell.clean(self._command("manifest", "rm", new))
 
     def _check_list(self, name: str, images: Sequence[Image], shell: Shell) -> None:
         if shell.dry_run:
             return
-        answer = shell.ask(self.inspect_list_command(name))
-        there = self._understood(_platforms, answer, self.inspect_list_command(name)) if answer.stdout else []
+        command = self._command("manifest", "inspect", name)
+        answer = shell.ask(command)
+        there = self._understood(_platforms, answer, command) if answer.returncode == 0 else []
         missing = [image for image in images if not any(same_platform(one, image.platform) for one in there)]
         if missing or len(there) != len(images):
             raise EngineError(
                 f"{self.engine} made a list of {', '.join(map(str, there)) or 'nothing'}, "
                 f"not of {', '.join(str(image.platform) for image in images)}",
-                detail=answer.tail[-DETAIL_LINES:] if not there else (),
+                detail=() if there else answer.tail[-DETAIL_LINES:],
             )
 
 
@@ -89,5 +66,5 @@ def insecure(reference: str) -> list[str]:
     >>> insecure("127.0.0.1:5000/app:1"), insecure("registry.example/app")
     (['--tls-verify=false'], [])
     """
-    registry = reference.partition("/")[0].rpartition(":")[0]
-    return ["--tls-verify=false"] if registry == "localhost" or registry.startswith("127.") else []
+    host = reference.partition("/")[0].rpartition(":")[0]
+    return ["--tls-verify=false"] if host == "localhost" or host.startswith("127.") else []

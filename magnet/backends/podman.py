@@ -11,11 +11,18 @@ from typing import Any, ClassVar
 from magnet.backends import containers
 from magnet.backends.base import Answers, Engine, RunPlan, does_not_work, host_user, image_id
 from magnet.backends.builders import BUILDERS, Builder
-from magnet.backends.containers import buildah_reader, failed_build_step, human_size, own_arguments, split_name
+from magnet.backends.containers import (
+    CAPABILITIES,
+    buildah_reader,
+    failed_build_step,
+    human_size,
+    own_arguments,
+    split_name,
+)
 from magnet.backends.docker import image_from_inspection
 from magnet.backends.engine import is_elsewhere
 from magnet.backends.features import NEEDS_A_RUNTIME, features_of
-from magnet.backends.lists import KeepsLists
+from magnet.backends.lists import MakesLists
 from magnet.backends.requests import build_arguments, consistency, mount_value, run_arguments
 from magnet.errors import EngineError
 from magnet.events import Reader
@@ -24,7 +31,7 @@ from magnet.process import Completed, Shell, Write, ask, asking
 from magnet.values import frozen, replace
 
 
-class Podman(KeepsLists):
+class Podman(MakesLists):
     """Podman, which needs no daemon."""
 
     name: ClassVar[str] = "podman"
@@ -70,7 +77,7 @@ class Podman(KeepsLists):
     def build_command(self, request: BuildRequest) -> Command:
         """`podman build`, in docker's image format: the other one drops HEALTHCHECK, ONBUILD and SHELL."""
         arguments = (*build_arguments(request), *own_arguments(request), str(request.context))
-        return Command((self.program, "build", "--format=docker", *arguments), stop_steps_first=True)
+        return Command((self.program, "build", "--format=docker", CAPABILITIES, *arguments), stop_steps_first=True)
 
     def reader(self, target: str, number: int) -> Reader:
         """Of what buildah's library prints."""
