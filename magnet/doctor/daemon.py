@@ -10,18 +10,14 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def explain_silence(facts: Facts) -> Finding | None:
-    """Why no daemon answers, where its socket tells."""
+    """Why no daemon answers, where that can be told here; what the client said is all there is where it cannot."""
     machine = facts.machine
-    if machine.docker_state in (None, "answers"):
-        return None  # what the client said is told as it is
     where = machine.docker_socket
+    if machine.docker_clients and machine.docker_clients[0].kind == "podman":
+        return Finding("failed", f"{machine.docker_clients[0].path} is podman under another name", "", _USE_PODMAN)
     if machine.docker_state == "podman":
-        return Finding(
-            "failed",
-            f"at {where} it is podman that answers",
-            "`docker run --rm` of a docker client ends with 0 there, whatever the container's exit code was",
-            "export MAGNET_BACKEND=podman",
-        )
+        why = "`docker run --rm` of a docker client ends with 0 there, whatever the container's exit code was"
+        return Finding("failed", f"at {where} it is podman that answers", why, _USE_PODMAN)
     if machine.docker_state == "denied":
         return Finding(
             "failed",
@@ -29,11 +25,16 @@ def explain_silence(facts: Facts) -> Finding | None:
             "it is for root and the group `docker`, whose members can do whatever root can",
             f"sudo usermod -aG docker {machine.user} && newgrp docker",
         )
-    what = "there is no daemon's socket" if machine.docker_state == "missing" else "no daemon answers"
+    missing = f"there is no daemon's socket at {where}"
+    what = {"missing": missing, "refused": f"no daemon answers at {where}"}.get(machine.docker_state or "")
     if machine.docker_sockets:
         other = machine.docker_sockets[0]
-        return Finding("failed", f"{what} at {where}", f"one answers at {other}", f"export DOCKER_HOST=unix://{other}")
-    return Finding("failed", f"{what} at {where}", "the daemon does not run", _start(machine))
+        fix = f"export DOCKER_HOST=unix://{other}"
+        return Finding("failed", what or facts.refusal, f"one answers at {other}", fix)
+    return Finding("failed", what, "the daemon does not run", _start(machine)) if what else None
+
+
+_USE_PODMAN = "export MAGNET_BACKEND=podman"
 
 
 def _start(machine: Machine) -> str:

@@ -199,6 +199,20 @@ def test_where_nothing_is_wrong_nothing_is_found(facts: Facts) -> None:
             ),
         ),
         (
+            "answers",
+            on(SILENT, docker_clients=(Client("/usr/bin/docker", "4.3.1", "podman"),), docker_state="missing"),
+            Finding("failed", "/usr/bin/docker is podman under another name", "", "export MAGNET_BACKEND=podman"),
+        ),
+        (
+            # A context leads to another machine.
+            "answers",
+            on(SILENT, docker_socket="", docker_state=None, docker_sockets=("/var/run/docker.sock",)),
+            Finding(
+                "failed", "the docker daemon does not answer", "one answers at /var/run/docker.sock",
+                "export DOCKER_HOST=unix:///var/run/docker.sock",
+            ),
+        ),
+        (
             "remote",
             with_engine(on(DOCKER, variables={"DOCKER_HOST": "ssh://far"}), is_remote=True),
             Finding(
