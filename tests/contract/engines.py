@@ -39,7 +39,9 @@ class Column(program.Column):
 
 
 def columns() -> list[Column]:
-    """Docker only for root, who alone may reach the daemon; all others for root and for an ordinary user.
+    """Every engine, for root and for an ordinary user; docker's other builders for root alone.
+
+    An ordinary user has docker where a daemon of one's own runs.
 
     They are the same in every generation of engines, but that docker's newer clients always have buildx.
 
@@ -56,7 +58,7 @@ def _all_columns() -> list[Column]:
         Column("buildah-chroot", "buildah", {"BUILDAH_ISOLATION": "chroot"}),
     ]
     if os.geteuid() != 0:
-        return daemonless
+        return [*([Column("docker", "docker")] if "DOCKER_HOST" in os.environ else []), *daemonless]
     docker = [Column("docker", "docker"), Column("docker-legacy", "docker", {"DOCKER_BUILDKIT": "0"})]
     if "MAGNET_TEST_BUILDX" in os.environ and "MAGNET_TEST_DOCKER_LEGACY" in os.environ:
         docker.append(Column("docker-buildx", "docker", {"DOCKER_CONFIG": os.environ["MAGNET_TEST_BUILDX"]}))
