@@ -76,6 +76,10 @@ def mapped_address(engine: Engine, network: Network, since: str) -> str | None:
     return "169.254.1.2" if is_pasta and has_own else None
 
 
+CAPABILITIES = "--cap-add=AUDIT_WRITE,MKNOD,NET_RAW"
+"""What steps of docker's may do and those of podman 5 and buildah 1.39 may not, unless they are allowed to."""
+
+
 def own_arguments(request: BuildRequest) -> list[str]:
     """The options of `build` that docker has not, or spells in another way."""
     return [*_secret_arguments(request), *_hosts_arguments(request), *ignore_arguments(request)]

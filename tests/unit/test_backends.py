@@ -109,7 +109,8 @@ def refusal(error: pytest.ExceptionInfo[EngineError]) -> tuple[str, tuple[str, .
     return error.value.message, error.value.detail, error.value.hint
 
 
-_BUILDAH_BUILD = ("buildah", "build", "--layers", "--force-rm", "--pull=false", "--format=docker")
+_CAPABILITIES = "--cap-add=AUDIT_WRITE,MKNOD,NET_RAW"
+_BUILDAH_BUILD = ("buildah", "build", "--layers", "--force-rm", "--pull=false", "--format=docker", _CAPABILITIES)
 _KIT = {"DOCKER_BUILDKIT": "1", "PROGRESS_NO_TRUNC": "1"}
 
 
@@ -119,7 +120,7 @@ _KIT = {"DOCKER_BUILDKIT": "1", "PROGRESS_NO_TRUNC": "1"}
         (BUILDKIT, ("docker", "build", "--progress=plain"), (), _KIT, False),
         (BUILDX, ("docker", "buildx", "build", "--progress=plain", "--load"), (), _KIT, False),
         (LEGACY, ("docker", "build", "--force-rm"), (), {"DOCKER_BUILDKIT": "0"}, False),
-        (PODMAN, ("podman", "build", "--format=docker"), ("--ignorefile=/s/ignore",), {}, True),
+        (PODMAN, ("podman", "build", "--format=docker", _CAPABILITIES), ("--ignorefile=/s/ignore",), {}, True),
         (BUILDAH, _BUILDAH_BUILD, ("--ignorefile=/s/ignore",), {}, True),
     ],
     ids=["buildkit", "buildx", "legacy", "podman", "buildah"],
@@ -130,6 +131,13 @@ def test_a_build_is_told_all_that_was_asked_for_and_nothing_else(
     full = backend.build_command(FULL_BUILD)
     assert full == Command((*before, *FULL_BUILD_WORDS, *ignore, "/ctx"), env, stop_steps_first)
     assert backend.build_command(BUILD) == Command((*before, *BUILD_WORDS, "/ctx"), env, stop_steps_first)
+
+
+def test_a_build_into_a_tar_makes_no_image() -> None:
+    request = replace(BUILD, tar=Path("/s/a,b.tar"))
+    words = ('--output=type=tar,"dest=/s/a,b.tar"', "--file=/s/Dockerfile", "/ctx")
+    assert BUILDKIT.build_command(request).argv == ("docker", "build", "--progress=plain", *words)
+    assert BUILDX.build_command(request).argv == ("docker", "buildx", "build", "--progress=plain", *words)
 
 
 @pytest.mark.parametrize(
@@ -552,7 +560,7 @@ def refusals(engine: Engine, names: set[str], why: str, specs: tuple[OptionSpec,
 @pytest.fixture(autouse=True)
 def no_other_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine on which a refusal finds no engine to name."""
-    monkeypatch.setattr("magnet.backends.usable", lambda besides: ())
+    monkeypatch.setattr("magnet.backends.usable", lambda besides: {})
 
 
 @pytest.mark.parametrize("name", BACKENDS)
