@@ -7,7 +7,8 @@ Options that do not mean the same on docker, podman and buildah are left out: --
 import csv
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -86,25 +87,26 @@ def build(
 
     PATH is the build context. The options are those that `docker build` and `podman build` share.
     """
-    image = t.build(
-        directory,
-        file=file or None,
-        tags=tag,
-        build_args=_pairs(build_arg),
-        stage=stage or None,
-        labels=_pairs(label, default=""),
-        platform=platform or None,
-        pull=_pull_policy(pull),  # type: ignore[arg-type]
-        no_cache=no_cache,
-        network=network,  # type: ignore[arg-type]
-        add_hosts=_hosts(add_host),
-        shm_size=shm_size or None,
-        ulimits=ulimit,
-        secrets=[_secret(word) for word in secret],
-        ssh=ssh,
-        build_contexts=_build_contexts(build_context),
-        options=options,
-    )
+    with _new(t, iidfile):
+        image = t.build(
+            directory,
+            file=file or None,
+            tags=tag,
+            build_args=_pairs(build_arg),
+            stage=stage or None,
+            labels=_pairs(label, default=""),
+            platform=platform or None,
+            pull=_pull_policy(pull),  # type: ignore[arg-type]
+            no_cache=no_cache,
+            network=network,  # type: ignore[arg-type]
+            add_hosts=_hosts(add_host),
+            shm_size=shm_size or None,
+            ulimits=ulimit,
+            secrets=[_secret(word) for word in secret],
+            ssh=ssh,
+            build_contexts=_build_contexts(build_context),
+            options=options,
+        )
     return _report(t, image, iidfile, quiet=quiet)
 
 
@@ -137,26 +139,27 @@ def context(
 
     As `build`, whose options it takes; a file that no COPY, ADD or bind mount names is not there for the build.
     """
-    image = t.build(
-        directory,
-        file=file or None,
-        context=_narrow(t, directory, file, stage, _pairs(build_arg)),
-        tags=tag,
-        build_args=_pairs(build_arg),
-        stage=stage or None,
-        labels=_pairs(label, default=""),
-        platform=platform or None,
-        pull=_pull_policy(pull),  # type: ignore[arg-type]
-        no_cache=no_cache,
-        network=network,  # type: ignore[arg-type]
-        add_hosts=_hosts(add_host),
-        shm_size=shm_size or None,
-        ulimits=ulimit,
-        secrets=[_secret(word) for word in secret],
-        ssh=ssh,
-        build_contexts=_build_contexts(build_context),
-        options=options,
-    )
+    with _new(t, iidfile):
+        image = t.build(
+            directory,
+            file=file or None,
+            context=_narrow(t, directory, file, stage, _pairs(build_arg)),
+            tags=tag,
+            build_args=_pairs(build_arg),
+            stage=stage or None,
+            labels=_pairs(label, default=""),
+            platform=platform or None,
+            pull=_pull_policy(pull),  # type: ignore[arg-type]
+            no_cache=no_cache,
+            network=network,  # type: ignore[arg-type]
+            add_hosts=_hosts(add_host),
+            shm_size=shm_size or None,
+            ulimits=ulimit,
+            secrets=[_secret(word) for word in secret],
+            ssh=ssh,
+            build_contexts=_build_contexts(build_context),
+            options=options,
+        )
     return _report(t, image, iidfile, quiet=quiet)
 
 
@@ -220,6 +223,17 @@ def run(
     )
     if detach and result.container:
         t.output(result.container)
+
+
+@contextmanager
+def _new(t: T, iidfile: str) -> Iterator[None]:
+    """Leave no file of an earlier build where the one within the block fails."""
+    try:
+        yield
+    except BaseException:
+        if iidfile:
+            Path(t.project.root, iidfile).unlink(missing_ok=True)
+        raise
 
 
 def _report(t: T, image: Image, iidfile: str, *, quiet: bool) -> Image:

@@ -178,6 +178,11 @@ class Docker(Backend):
         with understanding(self.name):
             return self.parse_image(answer.body)
 
+    def tag(self, reference: str, names: Iterable[str], shell: Shell) -> None:
+        """Give an image more names, each by itself: `"docker tag" requires exactly 2 arguments`."""
+        for name in names:
+            super().tag(reference, [name], shell)
+
     def inspect_command(self, reference: str) -> Command:
         """`docker image inspect`."""
         return self._command("image", "inspect", "--format", "{{json .}}", reference)

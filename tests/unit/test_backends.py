@@ -292,7 +292,7 @@ _Make = Callable[[Backend], Command]
          _PULL_ARM, _PULL_ARM, "pull --policy=always --platform=linux/arm64 app"),
         (lambda one: one.push_command("app"), "push app", "push app", "push app"),
         (lambda one: one.remove_command("app"), "rmi app", "rmi app", "rmi app"),
-        (lambda one: one.tag_command("app", iter("ab")), "tag app a b", "tag app a b", "tag app a b"),
+        (lambda one: one.tag_command("app", iter("a")), "tag app a", "tag app a", "tag app a"),
     ],
     ids=["inspect", "all images", "images", "containers", "remove containers", "pull", "pull arm64", "push", "rmi", "tag"],
 )  # fmt: skip
