@@ -7,6 +7,7 @@ read, below a directory that is removed whatever happens; no command line and no
 import os
 import stat
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 
 from magnet.errors import MagnetfileError
@@ -136,9 +137,10 @@ def check_mounts(instructions: Iterable[Sequence[object]], secrets: Iterable[str
     """
     given = {"secret": set(secrets), "ssh": set(agents)}
     for name, *words in instructions:
-        for word in map(str, words) if name == "RUN" else ():
-            if word.startswith("--mount="):
-                _check_mount(word.removeprefix("--mount="), given)
+        # The flags of an instruction stand before what tells whether its arguments are JSON.
+        for word in takewhile(lambda word: not isinstance(word, bool), words) if name == "RUN" else ():
+            if str(word).startswith("--mount="):
+                _check_mount(str(word).removeprefix("--mount="), given)
 
 
 _GIVEN_BY = {
