@@ -241,6 +241,14 @@ class Dockerfile:
             wanted is self.stages[-1],
         )
 
+    def runs(
+        self, stage: str | None = None, build_args: Mapping[str, str] = EMPTY, platform: Platform | None = None
+    ) -> tuple[tuple[str, Use], ...]:
+        """The needed stages' RUNs, each with the image from outside, or `scratch`, at the bottom of its stage."""
+        reading = _Reading(self, build_args, platform)
+        needed = reading.needed(self.stage(stage)) if not self.is_foreign else ()
+        return tuple((reading.bottom(one), run) for one in needed for run in reading.runs(one))
+
     def transfers(
         self, stage: str | None = None, build_args: Mapping[str, str] = EMPTY, platform: Platform | None = None
     ) -> tuple[Transfer, ...]:
@@ -486,6 +494,17 @@ class _Reading:
                 yield use("volume-writes", "RUN after VOLUME", instruction, instruction.start_line)
             elif instruction.name == "WORKDIR" and not is_root:
                 yield use("workdir-owner", "WORKDIR after USER", instruction, instruction.start_line)
+
+    def bottom(self, stage: Stage) -> str:
+        """The image from outside that a stage, or one that it starts from, starts from."""
+        parent = self._parent(stage)
+        return self.base(stage) if parent is None else self.bottom(parent)
+
+    def runs(self, stage: Stage) -> Iterator[Use]:
+        """The RUNs of one stage, as writers into what may be a volume."""
+        for instruction in self._instructions(stage):
+            if instruction.name == "RUN":
+                yield use("volume-writes", "RUN in a VOLUME", instruction, instruction.start_line)
 
     def volumes(self, stage: Stage) -> Iterator[str | None]:
         """The VOLUMEs of a stage and of those that it starts from; None for one that is not known."""

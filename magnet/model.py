@@ -286,7 +286,8 @@ class Image:
 
     `has_triggers` is whether ONBUILD instructions of it may run when it is a base. `healthcheck` is the test of its
     HEALTHCHECK, as in `("CMD-SHELL", "test -e /ready")`. `layers` are the digests of its layers, uncompressed, the
-    lowest first. `variants` are the images for each of its platforms, where it was built for several.
+    lowest first. `variants` are the images for each of its platforms, where it was built for several. `volumes` are the
+    paths of its VOLUMEs.
     """
 
     id: str
@@ -302,6 +303,7 @@ class Image:
     healthcheck: tuple[str, ...] = ()
     layers: tuple[str, ...] = ()
     variants: "tuple[Image, ...]" = ()
+    volumes: tuple[str, ...] = ()
 
 
 @frozen

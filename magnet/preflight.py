@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from magnet import context as contexts
@@ -49,6 +49,8 @@ def check(prepared: Prepared, backend: Backend) -> Plan:
     layout = parsed.layout(*given)
     changes = _changes(parsed, lacking, layout, recipe, backend)
     _refuse(lacking, changes, prepared, backend)
+    if "volume-writes" not in backend.engine.features:
+        _refuse(_writes_into_volumes(parsed.runs(*given), prepared), Changes(), prepared, backend)
     _check_owners(transfers, prepared, backend)
     unused = sorted(recipe.build_args.keys() - _used_args(parsed, prepared, backend))
     return Plan(
@@ -137,6 +139,14 @@ def _refuse(lacking: Iterable[Use], changes: Changes, prepared: Prepared, backen
                 detail=[_at(prepared, use.line, use.instruction)],
                 hint=backend.elsewhere(use.feature),
             )
+
+
+def _writes_into_volumes(runs: Iterable[tuple[str, Use]], prepared: Prepared) -> Iterator[Use]:
+    """The RUNs that name a VOLUME of the image that their stage is based on, and so may write there."""
+    for base, run in runs:
+        volumes = prepared.bases[base].volumes if base in prepared.bases else ()
+        if any(re.search(rf"{re.escape(volume.rstrip('/'))}(?![\w.-])", run.instruction) for volume in volumes):
+            yield run
 
 
 def _used_args(parsed: Dockerfile, prepared: Prepared, backend: Backend) -> frozenset[str]:

@@ -179,6 +179,7 @@ class Buildah(MakesLists):
             workdir=config.get("WorkingDir") or "",
             labels=config.get("Labels") or {},
             has_triggers=bool(config.get("OnBuild")),
+            volumes=tuple(config.get("Volumes") or ()),
             layers=tuple((described.get("rootfs") or {}).get("diff_ids") or ()),
         )
 

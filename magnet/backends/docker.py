@@ -275,6 +275,7 @@ def image_from_inspection(found: Any) -> Image:
         workdir=config.get("WorkingDir") or "",
         labels=config.get("Labels") or {},
         has_triggers=bool(config.get("OnBuild")),
+        volumes=tuple(config.get("Volumes") or ()),
         layers=tuple((found.get("RootFS") or {}).get("Layers") or ()),
         # Podman tells it beside the configuration.
         healthcheck=tuple((config.get("Healthcheck") or found.get("Healthcheck") or {}).get("Test") or ()),

@@ -67,6 +67,9 @@ HEREDOCS = DOCKER_23 | NEW_PODMAN | {"podman 4.9.4", "buildah 1.33.7"}
 Check = Callable[..., Plan]
 
 
+VOLUMES = {"database": ("/var/lib/db", "/log/")}
+
+
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backends, "usable", lambda **_: {})
@@ -82,7 +85,7 @@ def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Check]:
 
     @contextmanager
     def asking(self: Backend, names: Any, *_: object) -> Iterator[Callable[[], Mapping[str, Image]]]:
-        yield lambda: {name: Image(f"sha256:{'0' * 64}") for name in names}
+        yield lambda: {name: Image(f"sha256:{'0' * 64}", volumes=VOLUMES.get(name, ())) for name in names}
 
     for kind in (Backend, Docker, Podman):
         monkeypatch.setattr(kind, "asking", asking)
@@ -290,6 +293,19 @@ def test_volumes_move_where_run_would_write_into_nothing(check: Check) -> None:
     assert moved == LEGACY | {"podman 4.3.1", "podman 4.9.4", "buildah 1.28.2", "buildah 1.33.7"}
     unknown = "FROM base\nVOLUME /$UNKNOWN\nRUN true\n"
     assert refused(check, podman("4.3.1"), unknown).message == "podman 4.3.1 cannot do `RUN after VOLUME`"
+
+
+def test_a_run_that_names_a_volume_of_its_base_image_is_refused_where_it_would_write_into_nothing(check: Check) -> None:
+    able = BUILDKIT | NEW_PODMAN
+    for line in ("RUN init --at /var/lib/db", "RUN echo x >/log/x", "RUN true\nRUN rm /var/lib/db/a"):
+        text = f"FROM database AS below\nFROM below\n{line}\n"
+        assert {check(ALL[name], text).changes.volumes_last for name in able} == {False}
+        for name in ALL.keys() - able:
+            error = refused(check, ALL[name], text)
+            assert error.message == f"{name} cannot do `RUN in a VOLUME`"
+            assert error.detail == (f"Dockerfile:{text.count(chr(10))}: {line.splitlines()[-1]}",)
+    check(podman("4.3.1"), "FROM database\nRUN echo /var/lib/dbs /logs /log.d /var/lib\nCOPY a /log\n", FILES)
+    check(podman("4.3.1"), "FROM other\nRUN init --at /var/lib/db\n")
 
 
 def test_the_legacy_builder_is_given_what_is_needed_alone_and_the_platform(check: Check) -> None:
