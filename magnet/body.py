@@ -248,6 +248,8 @@ class T:
         build_contexts: Mapping[str, Path | str | Image] | None = None,
         output: Output | Iterable[Output] = (),
         source_date_epoch: int | str | None = None,
+        cache_from: Iterable[str] | str = (),
+        cache_to: Iterable[str] | str = (),
     ) -> Image:
         """Build an image from a Dockerfile.
 
@@ -265,8 +267,8 @@ class T:
         and SSH agents (`ssh`). `build_contexts` are directories and images that the Dockerfile knows by other names.
         `options` are further options of the engine in the spelling that docker and podman share. `output` is where the
         result is written besides. With a `source_date_epoch`, in seconds since 1970, all that the build adds is of that
-        time, and two builds of one key are one image. Raises CommandFailed when the build fails, EngineError when the
-        engine cannot do it.
+        time, and two builds of one key are one image. Steps are taken from repositories of a registry (`cache_from`),
+        and left there (`cache_to`). Raises CommandFailed when the build fails, EngineError when the engine cannot do it.
         """
         # A run that builds nothing does without.
         from magnet.preparation import Recipe
@@ -285,6 +287,8 @@ class T:
             options=parse_options(options, BUILD_OPTIONS, BUILD_KEYWORDS),
             modes=_modes(modes),
             source_date_epoch=_epoch(source_date_epoch),
+            cache_from=_caches(cache_from),
+            cache_to=_caches(cache_to),
             network=_network(network),
             secrets=self._secrets(secrets),
             ssh=self._agents(ssh),
@@ -772,6 +776,16 @@ def _platforms(one: str | None, several: Iterable[str] | str) -> tuple[Platform,
     if names and one:
         raise MagnetfileError("both `platform` and `platforms` are given", hint="leave one of them out")
     return tuple(dict.fromkeys(map(Platform.parse, names)))
+
+
+def _caches(names: Iterable[str] | str) -> tuple[str, ...]:
+    """Repositories of a registry, with or without a tag."""
+    for name in (given := _strings(names)):
+        if "@" in name or "=" in name or "/" not in name:
+            raise MagnetfileError(
+                f"`{name}` is no repository for the steps of a build", hint="write it as `registry.example/team/cache`"
+            )
+    return given
 
 
 def _check_outputs(outputs: Iterable[Output]) -> None:

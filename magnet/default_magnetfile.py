@@ -1,7 +1,7 @@
 """The targets of a directory without a magnetfile: an ordinary magnetfile, whose options are docker's and podman's.
 
-Options that do not mean the same on docker, podman and buildah are left out: --cache-from, --cache-to, --output,
---squash and --isolation of `build`; --attach, --detach-keys, --sig-proxy and --runtime of `run`.
+Options that do not mean the same on docker, podman and buildah are left out: --squash and --isolation of `build`;
+--attach, --detach-keys, --sig-proxy and --runtime of `run`.
 """
 
 import csv
@@ -10,13 +10,14 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from magnet import Copy, Image, MagnetError, Mount, Parameter, Secret, T, reading, target
+from magnet import Copy, Image, MagnetError, Mount, Output, Parameter, Secret, T, reading, target
 from magnet import context as contexts
 from magnet import dockerfile as dockerfiles
 from magnet.backends.options import BUILD_OPTIONS, RUN_OPTIONS
 from magnet.errors import UsageError
+from magnet.model import OutputType
 from magnet.parameters import EngineOptions
 from magnet.sources import EVERYTHING
 
@@ -27,6 +28,24 @@ BuildArgs = Annotated[tuple[str, ...], Parameter("--build-arg", metavar="NAME[=V
 Stage = Annotated[str, Parameter("--target", metavar="STAGE", help="build up to this stage")]
 BuildLabels = Annotated[tuple[str, ...], Parameter("--label", metavar="NAME=VALUE", help="set a label")]
 PlatformName = Annotated[str, Parameter("--platform", metavar="OS/ARCH", help="platform of the image")]
+Platforms = Annotated[
+    tuple[str, ...], Parameter("--platform", metavar="OS/ARCH[,...]", help="platform of the image, or several")
+]
+Outputs = Annotated[
+    tuple[str, ...],
+    Parameter(
+        "-o", "--output", metavar="DIR|type=local|tar|docker|oci,dest=PATH", help="write the result there, besides"
+    ),
+]
+CacheFrom = Annotated[
+    tuple[str, ...], Parameter("--cache-from", metavar="REPOSITORY", help="take steps from there, in a registry")
+]
+CacheTo = Annotated[
+    tuple[str, ...], Parameter("--cache-to", metavar="REPOSITORY", help="leave the steps there, in a registry")
+]
+SourceDateEpoch = Annotated[
+    str, Parameter("--source-date-epoch", metavar="SECONDS", help="the time of all that the build adds")
+]
 BuildPull = Annotated[
     str,
     Parameter(
@@ -68,7 +87,7 @@ def build(
     build_arg: BuildArgs = (),
     stage: Stage = "",
     label: BuildLabels = (),
-    platform: PlatformName = "",
+    platform: Platforms = (),
     pull: BuildPull = "missing",
     no_cache: NoCache = False,
     iidfile: IdFile = "",
@@ -81,6 +100,10 @@ def build(
     secret: Secrets = (),
     ssh: Agents = (),
     build_context: BuildContexts = (),
+    output: Outputs = (),
+    cache_from: CacheFrom = (),
+    cache_to: CacheTo = (),
+    source_date_epoch: SourceDateEpoch = "",
     options: MoreBuildOptions = (),
 ) -> Image:
     """Build an image from the Dockerfile or Containerfile in PATH.
@@ -95,9 +118,13 @@ def build(
             build_args=_pairs(build_arg),
             stage=stage or None,
             labels=_pairs(label, default=""),
-            platform=platform or None,
+            **_platforms(platform),
             pull=_pull_policy(pull),  # type: ignore[arg-type]
             no_cache=no_cache,
+            output=[_output(word) for word in output],
+            cache_from=[_repository(word) for word in cache_from],
+            cache_to=[_repository(word) for word in cache_to],
+            source_date_epoch=source_date_epoch or None,
             network=network,  # type: ignore[arg-type]
             add_hosts=_hosts(add_host),
             shm_size=shm_size or None,
@@ -120,7 +147,7 @@ def context(
     build_arg: BuildArgs = (),
     stage: Stage = "",
     label: BuildLabels = (),
-    platform: PlatformName = "",
+    platform: Platforms = (),
     pull: BuildPull = "missing",
     no_cache: NoCache = False,
     iidfile: IdFile = "",
@@ -133,6 +160,10 @@ def context(
     secret: Secrets = (),
     ssh: Agents = (),
     build_context: BuildContexts = (),
+    output: Outputs = (),
+    cache_from: CacheFrom = (),
+    cache_to: CacheTo = (),
+    source_date_epoch: SourceDateEpoch = "",
     options: MoreBuildOptions = (),
 ) -> Image:
     """Build with a narrow context, which holds only the files that the Dockerfile copies.
@@ -148,9 +179,13 @@ def context(
             build_args=_pairs(build_arg),
             stage=stage or None,
             labels=_pairs(label, default=""),
-            platform=platform or None,
+            **_platforms(platform),
             pull=_pull_policy(pull),  # type: ignore[arg-type]
             no_cache=no_cache,
+            output=[_output(word) for word in output],
+            cache_from=[_repository(word) for word in cache_from],
+            cache_to=[_repository(word) for word in cache_to],
+            source_date_epoch=source_date_epoch or None,
             network=network,  # type: ignore[arg-type]
             add_hosts=_hosts(add_host),
             shm_size=shm_size or None,
@@ -298,6 +333,45 @@ def _env_lines(path: Path) -> list[str]:
         raise MagnetError(f"cannot read `{path}`: {error.strerror}", hint="correct `--env-file`") from error
     lines = [line.lstrip() for line in text.splitlines()]
     return [line for line in lines if line and not line.startswith("#")]
+
+
+def _platforms(words: Iterable[str]) -> dict[str, Any]:
+    """One `platform` is of no image of several, as for docker; commas separate others."""
+    names = [name for word in words for name in word.split(",")]
+    return {"platforms": names} if len(names) > 1 else {"platform": names[0] if names else None}
+
+
+_OUTPUT_TYPES: dict[str, OutputType] = {
+    "local": "directory", "tar": "tar", "docker": "docker-archive", "oci": "oci-archive",
+}  # fmt: skip
+
+
+def _output(word: str) -> Output:
+    """What docker's `--output` says: a directory, or fields between commas."""
+    fields = _fields(word)
+    if list(fields) == [word] and not fields[word]:
+        fields = {"type": "local", "dest": word}
+    if fields.keys() != {"type", "dest"} or fields["type"] not in _OUTPUT_TYPES:
+        types = ", ".join(f"type={name}" for name in _OUTPUT_TYPES)
+        raise UsageError(f"`--output={word}` is no output", hint=f"write DIR, or TYPE,dest=PATH; types are: {types}")
+    if fields["dest"] == "-":
+        raise UsageError("an output cannot go to stdout", hint="name a file: dest=PATH")
+    return Output(_OUTPUT_TYPES[fields["type"]], fields["dest"])
+
+
+def _repository(word: str) -> str:
+    """A repository, as it is, or as docker's `type=registry,ref=REPOSITORY`."""
+    fields = _fields(word)
+    if not any(fields.values()):
+        return word
+    if fields.get("type") != "registry" or not fields.get("ref") or fields.keys() - {"type", "ref", "mode"}:
+        raise UsageError(f"`{word}` is no repository for steps of a build", hint="write it as REGISTRY/REPOSITORY")
+    return fields["ref"]
+
+
+def _fields(word: str) -> dict[str, str]:
+    """What stands between commas, by what stands before the `=`."""
+    return {key: value for key, _, value in (field.partition("=") for field in next(csv.reader([word]), []))}
 
 
 def _pull_policy(word: str) -> str:

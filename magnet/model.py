@@ -225,7 +225,8 @@ class BuildRequest:
     `hosts` are names with addresses, a line of /etc/hosts each; `hosts_file` is such a file for steps without a
     network, where the engine makes none. `shm_size` is in bytes. `secrets` are files by the secrets' ids, `ssh` sockets
     of agents or files of keys by theirs. `contexts` are named ones: a directory's path, or an image's name or id.
-    With a `tar`, the files of the stage go there, and no image is made.
+    With a `tar`, the files of the stage go there, and no image is made. `cache_from` and `cache_to` are repositories of
+    registries, where steps are looked for and left.
     """
 
     context: Path
@@ -238,6 +239,8 @@ class BuildRequest:
     no_cache: bool = False
     labels: Mapping[str, str] = EMPTY
     platform: Platform | None = None
+    cache_from: tuple[str, ...] = ()
+    cache_to: tuple[str, ...] = ()
     options: tuple[Option, ...] = ()
     network: Network = "default"
     hosts: tuple[tuple[str, str], ...] = ()

@@ -62,6 +62,8 @@ class Recipe:
     options: tuple[Option, ...] = ()
     modes: Modes = "keep"
     source_date_epoch: int | None = None
+    cache_from: tuple[str, ...] = ()
+    cache_to: tuple[str, ...] = ()
     network: Network = "default"
     hosts: tuple[tuple[str, str], ...] = ()
     shm_size: int | None = None
@@ -302,6 +304,8 @@ def request(
         labels=recipe.labels,
         platform=recipe.platform,
         options=recipe.options,
+        cache_from=recipe.cache_from,
+        cache_to=recipe.cache_to,
         network=recipe.network,
         hosts=hosts,
         hosts_file=_hosts_file(recipe, hosts, backend, scratch),
@@ -338,7 +342,6 @@ def _named_contexts(
         if found is None:
             made[name] = _image_name(name, given, backend) if isinstance(given, Image) else str(given)
             continue
-        # Like the main one, BuildKit keeps it under the name of its directory: see `_on_disk`.
         above = scratch / f"context-{number}"
         made[name] = above / found.tree.digest
         if not dry_run:
@@ -504,7 +507,7 @@ def _on_disk(
     context's name is always its digest, as that of a staged directory of hard links, or of a link to the directory.
     """
     context, file = prepared.context, prepared.dockerfile
-    named = scratch / prepared.tree.digest
+    named = scratch / _name_of_context(prepared)
     is_sent = backend.builder.context == "sent"
     if is_sent:
         _check_for_legacy_builder(context, prepared.tree, file)
@@ -521,6 +524,16 @@ def _on_disk(
         return context.directory, *_ignoring(context.ignores(), file, backend, scratch)
     named.symlink_to(context.directory)
     return named, *_ignoring(context.ignores(), file, backend, scratch)
+
+
+def _name_of_context(prepared: Prepared) -> str:
+    """The digest of the context or, where there are named ones, of all: BuildKit keeps those under this name, too."""
+    if not prepared.directories:
+        return prepared.tree.digest
+    from blake3 import blake3
+
+    digests = [prepared.tree.digest, *(found.tree.digest for found in prepared.directories.values())]
+    return blake3("".join(digests).encode()).hexdigest()
 
 
 def _is_in_place(prepared: Prepared, backend: Backend) -> bool:

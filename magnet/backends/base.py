@@ -293,7 +293,11 @@ class Backend(ABC):
                 f"{self.engine} built for {image.platform}, not for {request.platform}",
                 hint=f"the base image may exist for {image.platform} only; use a base that has {request.platform}",
             )
+        self.leave_cache(request, image, shell)
         return replace(image, tags=request.tags)
+
+    def leave_cache(self, request: BuildRequest, image: Image, shell: Shell) -> None:
+        """Leave the steps of a build in the registries of its `cache_to`, where building it has not done so."""
 
     def build_files(self, request: BuildRequest, shell: Shell) -> None:
         """Build the request into its `tar`, and no image."""
@@ -576,6 +580,8 @@ class Backend(ABC):
             needed["build-ulimits"] = f"limit what steps of a build take (`{request.ulimits[0]}`)"
         if request.contexts:
             needed["build-contexts"] = f"build with the named context `{next(iter(request.contexts))}`"
+        if request.cache_from or request.cache_to:
+            needed["registry-cache"] = "take the steps of a build from a registry, or leave them there"
         return needed
 
     def _needed_run_features(self, request: RunRequest) -> Mapping[str, str]:

@@ -1,12 +1,12 @@
 """What podman and buildah share, being built on the same libraries: names, sizes, words for failures."""
 
 import re
-from collections.abc import Mapping
 
 from magnet.backends.engine import Engine, version_numbers
 from magnet.errors import EngineError
 from magnet.events import Reader
 from magnet.model import BuildRequest, Network
+from magnet.references import repository
 
 # An instruction may itself hold what ends it here, as JSON in a RUN does.
 _STEPS = (
@@ -57,15 +57,6 @@ def ignore_arguments(request: BuildRequest) -> list[str]:
     return [f"--ignorefile={request.ignorefile}"] if request.ignorefile else []
 
 
-def refused_limits(engine: Engine) -> Mapping[str, str]:
-    """Options of `run` that a rootless engine would ignore, and say so in a line, or would fail at."""
-    if not engine.rootless or engine.cgroup_version != "1":
-        return {}
-    from magnet.backends.surroundings import LIMITS  # a build that is found done does without
-
-    return dict.fromkeys(LIMITS, "with cgroups v1 only root may set limits")
-
-
 def mapped_address(engine: Engine, network: Network, since: str) -> str | None:
     """The address of this machine in the network of a rootless build, where that takes the machine's own for its own.
 
@@ -82,7 +73,11 @@ CAPABILITIES = "--cap-add=AUDIT_WRITE,MKNOD,NET_RAW"
 
 def own_arguments(request: BuildRequest) -> list[str]:
     """The options of `build` that docker has not, or spells in another way."""
-    return [*_secret_arguments(request), *_hosts_arguments(request), *ignore_arguments(request)]
+    caches = [
+        *(f"--cache-from={repository(name)}" for name in request.cache_from),
+        *(f"--cache-to={repository(name)}" for name in request.cache_to),
+    ]
+    return [*_secret_arguments(request), *_hosts_arguments(request), *caches, *ignore_arguments(request)]
 
 
 def _secret_arguments(request: BuildRequest) -> list[str]:

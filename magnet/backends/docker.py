@@ -24,6 +24,7 @@ from magnet.errors import EngineError
 from magnet.events import Reader
 from magnet.model import RUN_LABEL, BuildRequest, Command, Image, ImageListing, Mount, Platform, RunRequest
 from magnet.process import Completed, Shell, ask, asking
+from magnet.references import cache_image
 from magnet.values import frozen, replace
 
 Builder = Literal["buildkit", "buildx", "legacy"]
@@ -102,7 +103,12 @@ class Docker(Backend):
 
     def build_command(self, request: BuildRequest) -> Command:
         """`docker build`, with the builder that the probe found."""
-        arguments = (*build_arguments(request), *secret_arguments(request), str(request.context))
+        arguments = (
+            *build_arguments(request),
+            *secret_arguments(request),
+            *_cache_arguments(request),
+            str(request.context),
+        )
         if self.engine.builder == "legacy":
             return Command((self.program, "build", "--force-rm", *arguments), env=_LEGACY_ENV)
         if self.engine.builder == "buildx":
@@ -111,6 +117,12 @@ class Docker(Backend):
             load = () if request.tar else ("--load",)
             return Command((self.program, "buildx", "build", progress, *load, *arguments), env=_BUILDKIT_ENV)
         return Command((self.program, "build", "--progress=plain", *arguments), env=_BUILDKIT_ENV)
+
+    def leave_cache(self, request: BuildRequest, image: Image, shell: Shell) -> None:
+        """Push the image, which has its steps in it: the daemon's own BuildKit can leave them nowhere else."""
+        for name in _cache_images(request.cache_to, request):
+            self.tag(image.id, [name], shell)
+            self.push(name, shell)
 
     def reader(self, target: str, number: int) -> Reader:
         """Of the legacy builder's words, or of BuildKit's: its events, where the client prints them, or its lines."""
@@ -233,8 +245,10 @@ class Docker(Backend):
         return dict.fromkeys(_IGNORED | _IGNORED_ONCE if old else _IGNORED, "its BuildKit ignores it")
 
     def refused_run_options(self) -> Mapping[str, str]:
-        """None: the options are docker's own."""
-        return {}
+        """Limits where docker would ignore them; else none, for the options are docker's own."""
+        from magnet.backends.surroundings import refused_limits  # a build that is found done does without
+
+        return refused_limits(self.engine)
 
     def elsewhere(self, feature: str) -> str:
         """Where a feature can be had, which may be here: it is the legacy builder that lacks it, not docker."""
@@ -247,6 +261,15 @@ class Docker(Backend):
 
 def _mount(mount: Mount) -> str:
     return volume_value(mount) if mount.relabel else f"--mount={mount_value(mount, consistency(mount))}"
+
+
+def _cache_images(names: Iterable[str], request: BuildRequest) -> list[str]:
+    return [cache_image(name, str(request.platform or "")) for name in names]
+
+
+def _cache_arguments(request: BuildRequest) -> list[str]:
+    arguments = [f"--cache-from={name}" for name in _cache_images(request.cache_from, request)]
+    return [*arguments, *(["--build-arg=BUILDKIT_INLINE_CACHE=1"] if request.cache_to else [])]
 
 
 def _refuse_podman(server: Any) -> None:

@@ -33,6 +33,9 @@ def _everywhere_but(*kinds: str) -> dict[str, str]:
 FEATURES = (
     Feature("platform", "builds for a chosen platform", _everywhere_but("legacy")),
     Feature("bind-mount", "mounts of this machine's files", _everywhere_but()),
+    Feature(
+        "registry-cache", "steps of builds in a registry", {"buildkit": "20.10", "podman": "4.2", "buildah": "1.27"}
+    ),
     Feature("lists", "pushes of images of several platforms", _everywhere_but("buildkit", "legacy")),
     Feature("network", "networks of one's own, or none", _everywhere_but()),
     Feature("build-network", "builds without a network", _everywhere_but()),
