@@ -124,7 +124,7 @@ class Buildah(MakesLists):
         )
 
     def _from_flags(self, request: RunRequest) -> list[str]:
-        flags = ["--http-proxy=false", *self._namespace(request.user)]
+        flags = ["--http-proxy=false", *self._namespace(request)]
         for option in request.options:
             if option.name == "--cpus":
                 quota = round(float(option.value or "0") * _CPU_PERIOD)
@@ -133,10 +133,19 @@ class Buildah(MakesLists):
                 flags += option.argv()
         return flags
 
-    def _namespace(self, user: str | None) -> list[str]:
+    @property
+    def _is_chroot(self) -> bool:
+        return "network" not in self.engine.features
+
+    def _namespace(self, request: RunRequest) -> list[str]:
         """The options with which what a rootless container's user writes to a mount is the caller's, as root's is."""
+        user = request.user
         match = re.fullmatch(r"(\d+)(?::(\d+))?", user or "")
         if not self.engine.rootless or self.engine.ids is None or match is None or int(match[1]) == 0:
+            return []
+        if self._is_chroot:
+            # In a namespace of its own it does not find its configuration: `neither XDG_RUNTIME_DIR nor HOME was set`.
+            _check_not_written(request, self.engine)
             return []
         ids = {"uid": int(match[1]), "gid": int(match[2] or match[1])}
         if max(ids.values()) >= self.engine.ids:
@@ -235,13 +244,13 @@ class Buildah(MakesLists):
 
     def refused_run_options(self) -> Mapping[str, str]:
         """What neither `buildah from` nor `buildah run` has, and what they ignore."""
-        from magnet.backends.surroundings import LIMITS  # a build that is found done does without
+        from magnet.backends.surroundings import LIMITS, refused_limits  # a build that is found done does without
 
         known = _FROM_OPTIONS | _RUN_OPTIONS | {"--cpus", "--tmpfs"}
         lacking = [spec.name for spec in RUN_OPTIONS if spec.name not in known]
-        chroot = () if "network" in self.engine.features else (*LIMITS, "--shm-size")
+        chroot = (*LIMITS, "--shm-size") if self._is_chroot else ()
         return {
-            **containers.refused_limits(self.engine),
+            **refused_limits(self.engine),
             **dict.fromkeys(chroot, "its chroot isolation ignores it"),
             **dict.fromkeys(lacking, "buildah's containers live for one command only"),
         }
@@ -332,6 +341,16 @@ def _archive(file: Path) -> str:
             hint="move the project or its cache, or use --backend docker or --backend podman",
         )
     return f"docker-archive:{file}"
+
+
+def _check_not_written(request: RunRequest, engine: Engine) -> None:
+    """Raise EngineError where a mount could be written to, as the user could not who has an id of its own outside."""
+    for mount in request.mounts:
+        if not mount.readonly and mount.target != "/etc/hosts":
+            raise EngineError(
+                f"{engine} cannot let the user {request.user} write to a mount with chroot isolation",
+                hint='give `user="host"`, or mount it with readonly=True',
+            )
 
 
 def _id_map(one: int, count: int) -> Iterator[str]:

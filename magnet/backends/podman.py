@@ -192,7 +192,9 @@ class Podman(MakesLists):
 
     def refused_run_options(self) -> Mapping[str, str]:
         """Limits where podman would ignore them."""
-        return containers.refused_limits(self.engine)
+        from magnet.backends.surroundings import refused_limits  # a build that is found done does without
+
+        return refused_limits(self.engine)
 
 
 @frozen

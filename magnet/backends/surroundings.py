@@ -2,9 +2,10 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from magnet.backends.engine import Engine
 from magnet.errors import MagnetfileError
 from magnet.limits import parse_hosts, parse_size, with_addresses, write_hosts
 from magnet.model import Mount, Option, RunRequest, Tmpfs
@@ -44,6 +45,13 @@ def surrounded(request: RunRequest, container: str, *, copies_hosts: bool) -> Ru
     if copies_hosts and named.files and not any(mount.target == HOSTS for mount in named.mounts):
         return _with_hosts_file(complete, hosts, named.files)
     return replace(complete, options=(*others, *(Option("--add-host", f"{name}:{at}") for name, at in hosts)))
+
+
+def refused_limits(engine: Engine) -> Mapping[str, str]:
+    """Options of `run` that a rootless engine would ignore, with a line that says so or without, or would fail at."""
+    if not engine.rootless or engine.cgroup_version != "1":
+        return {}
+    return dict.fromkeys(LIMITS, "with cgroups v1 only root may set limits")
 
 
 def value_of(request: RunRequest, name: str) -> str | None:
