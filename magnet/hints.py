@@ -16,7 +16,7 @@ _KNOWN = (
     ),
     (
         r"[Tt]emporary failure (in name resolution|resolving)|[Cc]ould not resolve host|bad address '",
-        "the build has no network, or no name server: see `--network` in `options=`, and the proxy's variables",
+        "the build has no network, or no name server: see `network=` of `t.build`, and the proxy's variables",
     ),
     (
         r"certificate (verify failed|signed by unknown authority|is not trusted)|x509: ",

@@ -82,6 +82,8 @@ def _used(instruction: "DockerfileInstruction", scope: Scope) -> Iterator[tuple[
             yield feature, f"{name} {_short(word)}"
         if option == "chmod":
             yield from _mode(value, name)
+        if name == "RUN" and option == "mount":
+            yield from _mount(value)
     if name == "RUN" and (network := flag(instruction, "network")) not in (None, "default", "host"):
         yield "network", f"RUN --network={network}"
     if name == "ADD":
@@ -101,6 +103,15 @@ def _short(word: str) -> str:
         kind = next((field for field in value.split(",") if field.startswith("type=")), "type=bind")
         return f"--mount={kind}"
     return word if option in ("--network", "--security", "--platform") else option
+
+
+def _mount(value: str) -> Iterator[tuple[str, str]]:
+    fields = value.split(",")
+    if "required" in fields:
+        yield "mount-required", "RUN --mount=...,required without =true"
+    names = [field.partition("=")[0].lower() for field in fields]
+    if "type=secret" in fields and "id" not in names:
+        yield "secret-of-target", "RUN --mount=type=secret without id="
 
 
 def _mode(value: str, name: str) -> Iterator[tuple[str, str]]:

@@ -50,6 +50,13 @@ FEATURES = (
     Feature("privileged", "privileged containers", _everywhere_but("buildah")),
     Feature("read-only", "a read-only root file system", _everywhere_but("buildah")),
     Feature("run-mount", "`RUN --mount`", {"buildkit": "20.10", "podman": "4.0", "buildah": "1.24"}),
+    # Podman 4.3 and buildah 1.28 crash: https://github.com/containers/buildah/pull/4791
+    Feature(
+        "mount-required",
+        "`required` without a value in RUN --mount",
+        {"buildkit": "20.10", "podman": "4.6", "buildah": "1.31"},
+    ),
+    Feature("secret-of-target", "a secret whose id is the name of its target", {"buildkit": "20.10"}),
     Feature("run-network", "`RUN --network`", {"buildkit": "23.0", "podman": "4.5", "buildah": "1.30"}),
     Feature("run-security", "`RUN --security`", {}),
     Feature("run-device", "`RUN --device`", {}),

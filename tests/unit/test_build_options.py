@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from magnet import Secret, limits, namedcontexts, secretfiles
+from magnet import Secret, dockerfile, limits, namedcontexts, secretfiles
 from magnet import default_magnetfile as default
 from magnet.backends import base as backends
 from magnet.backends.base import Backend, Engine
@@ -317,6 +317,20 @@ def test_what_a_step_requires_has_to_be_given(mount: str, missing: str | None) -
     if caught:
         said = f"the Dockerfile requires the {missing}, and the build has none of that id"
         assert caught.value.message == said
+
+
+@pytest.mark.parametrize(
+    ("mount", "used"),
+    [
+        ("type=secret,id=a,required", ["mount-required"]),
+        ("type=ssh,required", ["mount-required"]),
+        ("type=secret,target=/a", ["secret-of-target"]),
+        ("type=secret,id=a,required=true", []),
+    ],
+)
+def test_what_podman_and_buildah_cannot_read_of_a_mount_is_noticed(mount: str, used: list[str]) -> None:
+    parsed = dockerfile.parse_text(Path("Dockerfile"), f"FROM b\nRUN --mount={mount} true\n")
+    assert [use.feature for use in parsed.uses()] == ["run-mount", *used]
 
 
 def test_a_named_context_is_a_directory_or_an_image(tmp_path: Path) -> None:
