@@ -3,12 +3,15 @@
 import hashlib
 import json
 import os
+import re
+import subprocess
+from dataclasses import replace
 from pathlib import Path
 from urllib.request import Request, urlopen
 
 from magnet.model import Platform
 from tests.contract.comparing import contents, differences, read_archive, read_tar
-from tests.contract.engines import Magnet
+from tests.contract.engines import Column, Magnet
 
 DOCKERFILE = """FROM {base}
 COPY a sub/b /w/
@@ -186,3 +189,98 @@ def test_an_image_of_several_platforms_is_written_to_an_oci_archive(magnet: Magn
     platforms = [Platform.parse(one) for one in PLATFORMS]
     assert magnet.ok("load").decode() == f"{platforms}\n"
     magnet.engine("rmi", "--force", tag)
+
+
+COPY = """
+from magnet import target
+
+
+@target
+def go(t):
+    image = t.build(file="Plain", tags=[{tag!r}])
+    copied = t.copy(image, to={to!r})
+    assert (copied.id, copied.tags) == (image.id, image.tags)
+    assert t.copy({tag!r}, to={to!r}).id == image.id
+    t.output(image.id)
+"""
+
+
+def test_an_image_is_copied_to_another_engine_with_its_id_and_its_name(magnet: Magnet, base: str, tag: str) -> None:
+    other = {"docker": "podman", "podman": "buildah" if os.geteuid() else "docker", "buildah": "podman"}
+    to = replace(magnet, column=Column("other", other[magnet.column.backend]))
+    name = tag.rpartition("/")[2]  # a short one, which engines take for different full ones
+    magnet.write({"Plain": f"FROM {base}\nHEALTHCHECK CMD true\n"})
+    magnet.write({"magnetfile.py": COPY.format(tag=name, to=to.column.backend)})
+    try:
+        magnet.ok("go")
+        copied = contents(to, name)
+        assert differences(copied, contents(magnet, name)) == []
+        assert copied.configuration["Healthcheck"] == {"Test": ["CMD-SHELL", "true"]}
+    finally:
+        to.engine("rmi", "--force", name)
+        magnet.engine("rmi", "--force", name)
+
+
+def test_a_build_is_written_to_a_directory_and_a_tar_of_the_callers(magnet: Magnet, base: str, tag: str) -> None:
+    dockerfile = f"""FROM {base} AS made
+RUN mkdir /o && echo program >/o/app && chown 7:8 /o/app && chmod 4755 /o/app && mkdir -m 500 /o/shut && >/o/shut/in
+RUN ln -s app /o/link
+FROM scratch
+COPY --from=made /o /
+"""
+    magnet.write({"Dockerfile": dockerfile, "out/app": "old", "out/own": "kept"})
+    outputs = ("--output", "out", "-o", "type=tar,dest=made/r.tar")
+    assert magnet.ok("build", "-t", tag, *outputs, ".") == b""
+    out = magnet.root / "out"
+    assert {path.name for path in out.iterdir()} == {"app", "link", "own", "shut"}
+    assert ((out / "app").read_text(), (out / "own").read_text()) == ("program\n", "kept")
+    assert os.readlink(out / "link") == "app"
+    app, shut = os.lstat(out / "app"), os.lstat(out / "shut")
+    assert (app.st_uid, app.st_mode & 0o7777, shut.st_mode & 0o7777) == (os.geteuid(), 0o755, 0o500)
+    before = os.stat(magnet.root / "made/r.tar")
+    entries = {path: str(entry).split()[:3] for path, entry in read_tar(magnet.root / "made/r.tar").items()}
+    assert entries == {
+        "app": ["file", "4755", "7:8"],
+        "link": ["link", "0777", "0:0"],
+        "shut": ["dir", "0500", "0:0"],
+        "shut/in": ["file", "0644", "0:0"],
+    }
+    (out / "app").unlink()
+    (out / "app").mkdir()
+    result = magnet("build", "-t", tag, *outputs[2:], *outputs[:2], ".")
+    assert result.code == 1
+    assert result.error == (
+        f"error: target `build`: `{out}/app` is no directory in the image, and a directory here\nhint: remove it first\n"
+    )
+    assert sorted(path.name for path in out.iterdir()) == ["app", "link", "own", "shut"]
+    assert os.stat(magnet.root / "made/r.tar") == before, "what is still as it was written is not written again"
+
+
+def forget(magnet: Magnet, image: str, mark: str) -> None:
+    """Let the engine forget an image, and the steps of its build, which have a mark in them."""
+    magnet.engine("rmi", "--force", image)
+    if magnet.column.backend != "docker":
+        return
+    client = ["docker"] if magnet.column.has_buildx else [os.environ["MAGNET_TEST_DOCKER_LEGACY"]]
+    env = magnet.env if magnet.column.has_buildx else {**magnet.env, "DOCKER_CONFIG": os.environ["MAGNET_TEST_BUILDX"]}
+    for _ in range(2):  # a step that another is made from goes after it
+        said = subprocess.run([*client, "buildx", "du", "--verbose"], env=env, capture_output=True, text=True).stdout
+        for record in [one for one in said.split("\n\n") if mark in one]:
+            (number,) = re.findall(r"^ID:\s+(\S+)", record, re.MULTILINE)
+            magnet.engine("builder", "prune", "--force", "--all", f"--filter=id={number}")
+
+
+def test_steps_are_left_in_a_registry_and_taken_from_there(magnet: Magnet, base: str, tag: str, registry: str) -> None:
+    cache, mark = f"{registry}/{tag.removeprefix('localhost/').removesuffix(':1')}", f"mark-{tag[-12:-2]}"
+    dockerfile = f"FROM {base}\nRUN : {mark} && cat /proc/sys/kernel/random/uuid >/a\nRUN : {mark} && cp /a /b\n"
+    magnet.write({"Dockerfile": dockerfile})
+    if magnet.column.is_legacy:
+        assert "cannot take the steps of a build from a registry, or leave them there\n" in magnet.refused(
+            "build", "--cache-to", cache, "."
+        )
+        return
+    image = magnet.ok("build", "-q", "-t", tag, "--cache-to", f"type=registry,ref={cache}", ".").decode().strip()
+    before = contents(magnet, tag).files
+    forget(magnet, image, mark)
+    magnet.ok("build", "-t", tag, "--cache-from", cache, ".")
+    assert contents(magnet, tag).files == before
