@@ -12,7 +12,7 @@ from magnet.backends.engine import BuilderKind
 from magnet.errors import EngineError
 from magnet.index import FileIndex
 from magnet.memory import Memory
-from magnet.model import BuildRequest, Copy, Image, Modes, Whole
+from magnet.model import BuildRequest, Copy, Image, Modes, Secret, Ulimit, Whole
 from magnet.preparation import Prepared, Recipe, defeats_layer_cache, prepare, request
 from magnet.process import Children, Shell
 
@@ -47,7 +47,12 @@ def make(root: Path, tmp_path: Path) -> Iterator[Make]:
     shell = Shell(Children(), lambda *_: None, lambda _: None, root, {}, nullcontext)
 
     def make(
-        *lines: str, ignored: str = "", builder: BuilderKind = "buildkit", modes: Modes = "keep", context: Any = None
+        *lines: str,
+        ignored: str = "",
+        builder: BuilderKind = "buildkit",
+        modes: Modes = "keep",
+        context: Any = None,
+        **more: Any,
     ) -> tuple[Prepared, BuildRequest]:
         (root / "Dockerfile").write_text("\n".join(["FROM scratch", *lines, ""]))
         (root / ".dockerignore").write_text(ignored)
@@ -55,7 +60,7 @@ def make(root: Path, tmp_path: Path) -> Iterator[Make]:
         scratch.mkdir()
         made.append(scratch)
         engine: Any = Engine(builder)
-        recipe = Recipe(modes=modes, context=context)
+        recipe = Recipe(modes=modes, context=context, **more)
         prepared = prepare(recipe, root, engine, shell, index, Memory(tmp_path / "readings"))
         return prepared, request(prepared, engine, scratch, dry_run=False)
 
@@ -141,3 +146,66 @@ def test_a_layer_cache_is_not_trusted_with_what_it_is_known_to_miss(
         prepared, _ = make(*lines, builder=builder)
         engine: Any = Engine(builder)
         assert defeats_layer_cache(prepared, engine) == expected, builder
+
+
+NONE = {"buildkit": False, "buildx": False, "buildah": True, "legacy": True}
+ALL, NOWHERE = dict.fromkeys(NONE, True), dict.fromkeys(NONE, False)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "missed"),
+    [
+        ({"network": "none"}, NONE),
+        ({"network": "host"}, NOWHERE),
+        ({"hosts": (("a", "10.0.0.1"),)}, ALL),
+        ({"shm_size": 1}, ALL),
+        ({"ulimits": (Ulimit("core", 0, 0),)}, ALL),
+        ({"secrets": (Secret("t", env="T"),)}, NOWHERE),
+        ({"ssh": {"default": "/agent"}}, NOWHERE),
+    ],
+)
+def test_a_layer_cache_is_not_trusted_with_what_is_around_a_step_that_it_does_not_see(
+    make: Make, recipe: dict[str, Any], missed: dict[BuilderKind, bool]
+) -> None:
+    for builder, expected in missed.items():
+        engine: Any = Engine(builder)
+        assert defeats_layer_cache(make("RUN true", builder=builder, **recipe)[0], engine) == expected, builder
+
+
+@pytest.mark.parametrize("builder", ["buildkit", "buildah"])
+def test_a_file_of_hosts_is_made_for_steps_without_a_network_where_the_engine_makes_none(
+    make: Make, builder: BuilderKind
+) -> None:
+    hosts = (("db", "10.0.0.1"), ("db", "::1"))
+    for network in ("default", "host"):
+        assert make("RUN true", builder=builder, network=network, hosts=hosts)[1].hosts_file is None
+    _, asked = make("RUN true", builder=builder, network="none", hosts=hosts)
+    if builder == "buildkit":
+        assert asked.hosts_file is None
+        return
+    assert asked.hosts_file is not None
+    assert asked.hosts_file.read_text() == (
+        "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n10.0.0.1\tdb\n::1\tdb\n"
+    )
+
+
+def test_a_directory_by_another_name_is_staged_without_what_it_ignores_and_named_by_all_digests(
+    root: Path, make: Make
+) -> None:
+    (root / "x/.dockerignore").write_text("ign*\n")
+    (root / "x/ignored").touch()
+    (root / "src/.dockerignore").write_text("*\n")
+    contexts = {"x": root / "x", "spare": root / "src"}
+    lines = ["COPY --from=x / /"]
+    names = []
+    for content in ("one", "two"):
+        (root / "x/file").write_text(content)
+        prepared, asked = make(*lines, contexts=contexts)
+        assert list(asked.contexts) == list(prepared.directories) == ["x"]
+        staged = Path(asked.contexts["x"])
+        assert sorted(path.name for path in staged.iterdir()) == [".dockerignore", "file"]
+        assert (staged / "file").read_text() == content
+        names += [asked.context.name, staged.name]
+    # BuildKit keeps the one under the name of the other.
+    assert len(set(names)) == 4
+    assert make(*lines, contexts=contexts)[1].context.name == names[2]
