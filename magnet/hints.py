@@ -31,6 +31,10 @@ _KNOWN = (
         r"(^|: )(/bin/)?(ba|da)?sh: .*: [Pp]ermission denied|exec: .* permission denied",
         "a file that is to be run is not executable: `chmod +x` it, or `COPY --chmod=755`",
     ),
+    (
+        r"unable to find user \d+: invalid argument",
+        "rootless docker's BuildKit needs an /etc/passwd in the image for USER: `RUN touch /etc/passwd` before it",
+    ),
     (r"exit (code:?|status) 127", "a program is not in the image: install it in a step before"),
 )
 _KNOWN_OF_COPIES = (

@@ -145,7 +145,9 @@ class Buildah(MakesLists):
             return []
         if self._is_chroot:
             # In a namespace of its own it does not find its configuration: `neither XDG_RUNTIME_DIR nor HOME was set`.
-            _check_not_written(request, self.engine)
+            from magnet.backends.surroundings import check_not_written  # a build that is found done does without
+
+            check_not_written(request, self.engine, " with chroot isolation")
             return []
         ids = {"uid": int(match[1]), "gid": int(match[2] or match[1])}
         if max(ids.values()) >= self.engine.ids:
@@ -341,16 +343,6 @@ def _archive(file: Path) -> str:
             hint="move the project or its cache, or use --backend docker or --backend podman",
         )
     return f"docker-archive:{file}"
-
-
-def _check_not_written(request: RunRequest, engine: Engine) -> None:
-    """Raise EngineError where a mount could be written to, as the user could not who has an id of its own outside."""
-    for mount in request.mounts:
-        if not mount.readonly and mount.target != "/etc/hosts":
-            raise EngineError(
-                f"{engine} cannot let the user {request.user} write to a mount with chroot isolation",
-                hint='give `user="host"`, or mount it with readonly=True',
-            )
 
 
 def _id_map(one: int, count: int) -> Iterator[str]:

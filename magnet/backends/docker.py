@@ -145,6 +145,10 @@ class Docker(Backend):
         if user == "host":
             # Root in a rootless daemon's container is the caller outside; any other uid is a subordinate one.
             user = "0:0" if self.engine.rootless else host_user()
+        elif self.engine.rootless and re.match(r"[1-9]", user or ""):
+            from magnet.backends.surroundings import check_not_written  # a build that is found done does without
+
+            check_not_written(request, self.engine)
         flags = run_arguments(request, user=user, mounts=map(_mount, request.mounts))
         run = self._command("run", *flags, image.id, *(request.entrypoint or ())[1:], *request.command)
         return RunPlan(replace(run, env=request.secret_env))

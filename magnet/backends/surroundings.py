@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from magnet.backends.engine import Engine
-from magnet.errors import MagnetfileError
+from magnet.errors import EngineError, MagnetfileError
 from magnet.limits import parse_hosts, parse_size, with_addresses, write_hosts
 from magnet.model import Mount, Option, RunRequest, Tmpfs
 from magnet.values import replace
@@ -52,6 +52,16 @@ def refused_limits(engine: Engine) -> Mapping[str, str]:
     if not engine.rootless or engine.cgroup_version != "1":
         return {}
     return dict.fromkeys(LIMITS, "with cgroups v1 only root may set limits")
+
+
+def check_not_written(request: RunRequest, engine: Engine, where: str = "") -> None:
+    """Raise EngineError where a mount could be written to, as the user could not who has an id of its own outside."""
+    for mount in request.mounts:
+        if not mount.readonly and mount.target != HOSTS:
+            raise EngineError(
+                f"{engine} cannot let the user {request.user} write to a mount{where}",
+                hint='give `user="host"`, or mount it with readonly=True',
+            )
 
 
 def value_of(request: RunRequest, name: str) -> str | None:

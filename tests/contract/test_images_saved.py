@@ -16,7 +16,7 @@ from tests.contract.engines import Column, Magnet
 DOCKERFILE = """FROM {base}
 COPY a sub/b /w/
 RUN mkdir /w/gone && touch /w/gone/x && ln /w/a /w/hard && ln -s a /w/link && chown 5:6 /w/b && chmod 4755 /w/b
-RUN rm -r /w/gone && echo changed > /w/b && mkdir -m 500 /w/shut && touch /w/shut/in
+RUN rm -r /w/gone && echo changed > /w/b && chmod 4755 /w/b && mkdir -m 500 /w/shut && touch /w/shut/in
 HEALTHCHECK CMD true
 ONBUILD RUN true
 USER 5
