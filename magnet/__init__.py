@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from magnet.body import T as T
     from magnet.buildfile import Namespace as Namespace
     from magnet.buildfile import target as target
+    from magnet.container import Container as Container
     from magnet.envs import env as env
     from magnet.errors import MagnetError as MagnetError
     from magnet.model import Copy as Copy
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from magnet.parameters import Parameter as Parameter
 
 _HOMES = {
+    "Container": "container",
     "Copy": "model",
     "Image": "model",
     "MagnetError": "errors",
@@ -35,7 +37,21 @@ _HOMES = {
     "target": "buildfile",
 }
 
-__all__ = ["Copy", "Image", "MagnetError", "Mount", "Namespace", "Output", "Parameter", "Secret", "T", "Whole", "env", "target"]
+__all__ = [
+    "Container",
+    "Copy",
+    "Image",
+    "MagnetError",
+    "Mount",
+    "Namespace",
+    "Output",
+    "Parameter",
+    "Secret",
+    "T",
+    "Whole",
+    "env",
+    "target",
+]
 
 
 def __getattr__(name: str) -> "Any":

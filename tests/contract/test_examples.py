@@ -68,3 +68,23 @@ def test_the_example_builds_from_a_narrow_context(example: Magnet) -> None:
     (example.root / "magnetfile.py").unlink()
     out = example.ok("run", "--rm", "context:example", "find", "/scripts", "/magnetfile.py", "-type", "f")
     assert sorted(out.decode().split()) == ["/magnetfile.py", "/scripts/greet.sh"]
+
+
+def test_the_example_tests_against_a_database_and_leaves_nothing_behind(magnet: Magnet) -> None:
+    shutil.copytree(EXAMPLES / "database", magnet.root, dirs_exist_ok=True, ignore=shutil.ignore_patterns("_build"))
+    if magnet.column.backend == "buildah":
+        assert "cannot leave a container running (`detach`)\n" in magnet("test").error
+        return
+    magnet.ok("test", "drop")
+    assert "1815" in body(magnet, "test").splitlines()
+    said = body(magnet, "database").splitlines()
+    assert [line for line in said if "Exec:" not in line][1:] == [
+        "ready for connections",
+        "loaded ada=1815",
+        "loaded grace=1906",
+    ]
+    assert [line for line in body(magnet, "drop").splitlines() if "Exec:" not in line][2:] == [
+        "shutting down",
+        "exit code 0",
+    ]
+    assert magnet.containers("database") == []

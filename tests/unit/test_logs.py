@@ -129,6 +129,12 @@ def test_output_after_the_end_of_a_vertex_fails_nothing(tmp_path: Path) -> None:
     assert list(found) == ["build"]
 
 
+def test_what_a_container_prints_after_its_target_has_ended_stands_in_the_targets_log(tmp_path: Path) -> None:
+    late = (log(b"one"), vertexes(ended()), log(b"two\n"), vertexes(begun("b", "2")), log(b"three"))
+    found = written(tmp_path, vertexes(begun()), *late)
+    assert found["build"] == f"{header('build')}one\ntwo\nthree\n{TRAILER}-----\n"
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     st.lists(

@@ -1,0 +1,3 @@
+# A key comes in, a value goes out.
+read -r key || exit 0
+sed -n "s/^$key=//p" /db/table
