@@ -44,7 +44,7 @@ def told(backend: Backend, **fields: Any) -> list[str]:
 
 @EACH
 def test_engines_are_told_what_is_around_a_step_as_all_of_them_read_it(backend: Backend) -> None:
-    assert told(backend, network="default") == []
+    assert not any(word.startswith("--network") for word in backend.build_command(BUILD).argv)
     assert [told(backend, network=one) for one in ("none", "host")] == [["--network=none"], ["--network=host"]]
     assert told(backend, hosts=HOSTS) == ["--add-host=one:10.9.8.1", "--add-host=one:10.9.8.2", "--add-host=six:::1"]
     limited = told(backend, shm_size=1 << 20, ulimits=(Ulimit("core", 0, -1), Ulimit("nofile", 1, 2)))
