@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from magnet.sources import Scope, flag, shown, source_words
+from magnet.sources import EVERYTHING, Scope, flag, in_context, shown, source_words
 from magnet.values import frozen
 
 if TYPE_CHECKING:
@@ -82,6 +82,8 @@ def _used(instruction: "DockerfileInstruction", scope: Scope) -> Iterator[tuple[
             yield feature, f"{name} {_short(word)}"
         if option == "chmod":
             yield from _mode(value, name)
+        if option == "exclude" and not value.removeprefix("!").startswith("**/") and _is_below(instruction, scope):
+            yield "exclude-below", f"{name} --exclude={value}"
         if name == "RUN" and option == "mount":
             yield from _mount(value)
     if name == "RUN" and (network := flag(instruction, "network")) not in (None, "default", "host"):
@@ -128,6 +130,12 @@ def is_mode(value: str) -> bool:
     (True, True, False, True)
     """
     return "$" in value or bool(_OCTAL.fullmatch(value) or _SYMBOLIC.fullmatch(value))
+
+
+def _is_below(instruction: "DockerfileInstruction", scope: Scope) -> bool:
+    """Whether a COPY or an ADD takes anything but all that there is."""
+    sources = [scope.expand(word, instruction.start_line) for word in source_words(instruction)]
+    return any(source is None or in_context(source) != EVERYTHING for source in sources)
 
 
 def _repositories(instruction: "DockerfileInstruction", scope: Scope) -> Iterator[tuple[str, str]]:

@@ -71,6 +71,8 @@ FEATURES = (
     Feature(
         "copy-exclude", "`COPY --exclude` and `ADD --exclude`", {"buildkit": "28.5", "podman": "5.3", "buildah": "1.38"}
     ),
+    # Podman and buildah look for the pattern at the top of the context, and not in the directory that is copied.
+    Feature("exclude-below", "`--exclude=x` below a directory, unlike `--exclude=**/x`", {"buildkit": "28.5"}),
     Feature("add-checksum", "`ADD --checksum`", {"buildkit": "25.0", "podman": "5.0", "buildah": "1.34"}),
     # Podman and buildah have had it since 5.0 and 1.34, but copy the whole context where the clone fails.
     Feature("add-git", "`ADD` of a git repository", {"buildkit": "25.0"}),

@@ -117,7 +117,7 @@ def refused(check: Check, *arguments: Any, **recipe: Any) -> EngineError:
         ("RUN --security=insecure true", "RUN --security=insecure", set()),
         ("COPY --link a /", "COPY --link", DOCKER_23),
         ("COPY --parents a /", "COPY --parents", set()),
-        ("COPY --exclude=b a /", "COPY --exclude", NEW_DOCKER | NEW_PODMAN),
+        ("COPY --exclude=**/b a /", "COPY --exclude", NEW_DOCKER | NEW_PODMAN),
         ("COPY --chmod=755 a /", "COPY --chmod", BUILDKIT | PODMAN),
         ("COPY --chmod=a+x a /", "COPY --chmod=a+x", NEW_DOCKER),
         ("ARG M=1\nCOPY --chmod=$M a /", "COPY --chmod=$M", NEW_DOCKER | PODMAN),

@@ -31,7 +31,10 @@ def used(text: str, stage: str | None = None, **build_args: str) -> list[tuple[s
         ("COPY --link=false a /", []),
         ("ADD --link --chown=1 a /", [("copy-link", "ADD --link", 2)]),
         ("COPY --parents a /", [("copy-parents", "COPY --parents", 2)]),
-        ("COPY --exclude=*.o --exclude=b a /", [("copy-exclude", "COPY --exclude", 2)]),
+        ("COPY --exclude=*.o --exclude=b . /", [("copy-exclude", "COPY --exclude", 2)]),
+        ("COPY --exclude=**/b --exclude=!**/c a /", [("copy-exclude", "COPY --exclude", 2)]),
+        ("COPY --exclude=b / a /d/", [
+            ("copy-exclude", "COPY --exclude", 2), ("exclude-below", "COPY --exclude=b", 2)]),
         ("COPY --chmod=755 a /", [("copy-chmod", "COPY --chmod", 2)]),
         (
             "COPY --chmod=u+x,go= a /",
