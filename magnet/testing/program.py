@@ -128,6 +128,12 @@ class Magnet:
         return self._probed.name
 
     @property
+    def program(self) -> str:
+        """The engine's own program."""
+        found = backend(self.column.backend)
+        return found.program or found.name
+
+    @property
     def builder(self) -> str:
         """What builds: `buildkit`, `buildx`, `legacy` or `buildah`."""
         return self._probed.builder
@@ -162,8 +168,7 @@ class Magnet:
 
     def engine(self, *words: str) -> str:
         """What the engine's own program says."""
-        found = backend(self.column.backend)
-        return self._ask(found.program or found.name, *words)
+        return self._ask(self.program, *words)
 
     def _ask(self, *words: str) -> str:
         done = subprocess.run(words, env=self.env, capture_output=True, text=True, timeout=60)

@@ -1,6 +1,8 @@
+"""Images are tagged, pushed, pulled, listed and removed."""
+
 import re
 
-from tests.contract.engines import PREFIX, Magnet
+from magnet.testing.program import PREFIX, Magnet
 
 LIFE = """
 from magnet import MagnetError, target
@@ -56,7 +58,5 @@ def test_an_image_that_is_not_there_is_an_error_that_names_it(magnet: Magnet, ba
         (f"t.pull('{registry}/nosuch:1')", "pull", f"{registry}/nosuch"),
     ):
         error = failing(magnet, body)
-        assert re.match(
-            rf"error: target `go`: {magnet.column.backend} {verb} failed with exit code \d+\n(  .+\n)+", error
-        )
+        assert re.match(rf"error: target `go`: {magnet.program} {verb} failed with exit code \d+\n(  .+\n)+", error)
         assert image in error
