@@ -8,7 +8,8 @@ _KNOWN = (
     (r"no space left on device", "the disk is full: `magnet cache prune` frees what newer builds have superseded"),
     (
         r"exec format error",
-        "the program is for another platform than the container's: see `platform=`, or it lacks its `#!` line",
+        "the program is for another platform than this machine's, where that takes qemu in binfmt_misc (see `platform=`), "
+        "or it lacks its `#!` line",
     ),
     (
         r"toomanyrequests|429 Too Many Requests",

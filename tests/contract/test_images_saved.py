@@ -284,3 +284,17 @@ def test_steps_are_left_in_a_registry_and_taken_from_there(magnet: Magnet, base:
     forget(magnet, image, mark)
     magnet.ok("build", "-t", tag, "--cache-from", cache, ".")
     assert contents(magnet, tag).files == before
+
+
+def test_a_step_for_a_platform_that_this_machine_cannot_run_says_what_that_takes(magnet: Magnet, base: str) -> None:
+    platform, machine = ("linux/amd64", b"\x3e") if os.uname().machine == "aarch64" else ("linux/arm64", b"\xb7")
+    program = b"\x7fELF\2\1\1" + bytes(9) + b"\2\0" + machine + b"\0\1" + bytes(43)  # no more than its header
+    (magnet.root / "program").write_bytes(program)
+    (magnet.root / "program").chmod(0o755)
+    magnet.write({"Dockerfile": 'FROM scratch\nCOPY program /\nRUN ["/program"]\n'})
+    result = magnet("build", f"--platform={platform}", ".")
+    if magnet.column.is_legacy:
+        assert result.code == 3
+        return
+    assert result.code == 1, result.err
+    assert "takes qemu in binfmt_misc" in result.error
