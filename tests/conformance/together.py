@@ -114,13 +114,13 @@ def in_one_container(case: Case, parts: Sequence[Part]) -> Mapping[str, str]:
 
 
 def _script(parts: Sequence[Part]) -> str:
-    return "".join(f"echo '= {part.id}'; ( {part.script} ) 2>&1; " for part in parts)
+    return "".join(f"echo '= {part.id}'; ( {part.script} ) 2>&1; " for part in parts) + "true"
 
 
 def _lines_that_print(parts: Sequence[Part]) -> Iterator[str]:
     for part in parts:
         yield from part.lines
-        yield f"RUN {_script([part])}true"
+        yield f"RUN {_script([part])}"
 
 
 def _by_part(text: str, parts: Sequence[Part]) -> Mapping[str, str]:
