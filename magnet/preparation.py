@@ -539,7 +539,11 @@ def _name_of_context(prepared: Prepared) -> str:
 def _is_in_place(prepared: Prepared, backend: Backend) -> bool:
     # Podman and buildah mount all of a directory into a step, whatever is ignored.
     mounts_all = backend.builder.context == "read" and prepared.reading.mounts_context
-    return prepared.context.in_place and not mounts_all
+    if not prepared.context.in_place or mounts_all:
+        return False
+    from magnet.staging import is_plain
+
+    return is_plain(prepared.tree.entries)
 
 
 def _staged(file: Path, tree: Tree, directory: Path) -> Path:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from magnet.context import Entry, in_order, shown
+from magnet.context import PERMISSIONS, Entry, in_order, shown
 from magnet.errors import MagnetError
 from magnet.meter import Advance
 
@@ -39,6 +39,11 @@ def stage(entries: Iterable[Entry], destination: Path, advance: Advance = lambda
     except BaseException:
         unstage(destination)
         raise
+
+
+def is_plain(entries: Iterable[Entry]) -> bool:
+    """Whether no file and no directory has what a staged one would be without: further bits, or attributes."""
+    return all(entry.kind == "link" or not entry.source or _has_no_more(entry.source) for entry in entries)
 
 
 def unstage(destination: Path) -> None:
@@ -85,12 +90,24 @@ def _stage_file(entry: Entry, path: bytes) -> None:
 
 
 def _may_be_linked(entry: Entry) -> bool:
-    # A hard link shows all of the source's inode, and engines treat setuid bits and extended attributes each in
-    # its own way: a file with either is copied without.
+    # A hard link shows all of the source's inode.
     mode = os.lstat(entry.source).st_mode
     if not stat.S_ISREG(mode):
         raise MagnetError(f"`{shown(entry.source)}` changed while the context was staged")
-    return stat.S_IMODE(mode) == entry.mode and _HARMLESS_ATTRIBUTES.issuperset(os.listxattr(entry.source))
+    return stat.S_IMODE(mode) == entry.mode and _has_no_more(entry.source)
+
+
+def _has_no_more(path: bytes) -> bool:
+    """Whether a file has neither setuid, setgid and sticky bits nor attributes: engines treat each in its own way."""
+    try:
+        attributes = os.listxattr(path, follow_symlinks=False)
+        mode = os.lstat(path).st_mode
+    except OSError as error:
+        # A file system without attributes, or a file that has gone since, which whoever wants it will find out.
+        if error.errno not in (errno.ENOTSUP, errno.ENOENT):
+            raise
+        return True
+    return not stat.S_IMODE(mode) & ~PERMISSIONS and _HARMLESS_ATTRIBUTES.issuperset(attributes)
 
 
 def _copy(entry: Entry, path: bytes) -> None:

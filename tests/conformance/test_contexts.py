@@ -61,10 +61,10 @@ def bad_pattern(case: Case) -> object:
 
 
 @behaviour(
-    "Copied files: owner `0:0`, their mode without the bits for setuid and setgid; sticky directories; links as links, "
-    "dangling or not; odd names; empty directories; fifos left out",
+    "Copied files: owner `0:0`, the permission bits without those for setuid, setgid and sticky; links as links, dangling "
+    "or not; odd names; empty directories",
     [
-        "755 0:0 .", "755 0:0 ./empty", "644 0:0 ./f", "644 0:0 ./hard", "777 0:0 ./link", "644 0:0 ./odd ' \" $", "755 0:0 ./setuid", "1777 0:0 ./sticky",
+        "755 0:0 .", "755 0:0 ./empty", "644 0:0 ./f", "644 0:0 ./hard", "777 0:0 ./link", "644 0:0 ./odd ' \" $", "755 0:0 ./setuid", "777 0:0 ./sticky",
     ],
 )  # fmt: skip
 def metadata(case: Case) -> object:

@@ -1,5 +1,7 @@
 """How an engine gets a context: in place or staged, with whose modes, and with which trust in its layer cache."""
 
+import os
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -99,6 +101,22 @@ def test_podman_and_buildah_get_a_context_that_a_step_mounts_staged(root: Path, 
     lines = ["RUN --mount=source=src,target=/m true"]
     assert is_in_place(root, make(*lines)[1])
     assert not is_in_place(root, make(*lines, builder="buildah")[1])
+
+
+@pytest.mark.parametrize("name", ["src", "src/a"])
+def test_a_context_is_staged_where_a_file_has_more_than_engines_agree_on(root: Path, make: Make, name: str) -> None:
+    mode = stat.S_IMODE((root / name).stat().st_mode)
+    for special in (stat.S_ISUID, stat.S_ISGID, stat.S_ISVTX):
+        (root / name).chmod(mode | special)
+        _, asked = make("COPY src /")
+        assert not is_in_place(root, asked)
+        assert stat.S_IMODE((asked.context / name).stat().st_mode) == mode
+    (root / name).chmod(mode)
+    assert is_in_place(root, make("COPY src /")[1])
+    os.setxattr(root / name, "user.magnet", b"1")
+    _, asked = make("COPY src /")
+    assert not is_in_place(root, asked)
+    assert os.listxattr(asked.context / name) == []
 
 
 def test_the_legacy_builder_gets_an_ignore_file_that_it_would_read_itself_and_no_other(make: Make) -> None:
