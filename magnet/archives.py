@@ -154,6 +154,13 @@ def opened(layer: Layer) -> Iterator[tarfile.TarFile]:
         yield tar
 
 
+def verify(layer: Layer) -> None:
+    """MagnetError where a layer's bytes have not the digest that they should have."""
+    with reading(layer, lambda size: None) as content:
+        while content.read(_BLOCK):
+            pass
+
+
 class _Checked:
     """So many bytes of a file, with their digest."""
 

@@ -49,11 +49,12 @@ Tree = dict[str, Node]
 
 @contextmanager
 def opened(image: Archived) -> Iterator[Tree]:
-    """The root file system of an image, to be read in the block."""
+    """The root file system of an image, whose layers are verified, to be read in the block."""
     nodes: dict[str, Node] = {}
     with ExitStack() as layers:
         try:
             for layer in image.layers:
+                archives.verify(layer)
                 _put(layers.enter_context(archives.opened(layer)), nodes)
         except (tarfile.TarError, KeyError) as error:
             raise MagnetError("a layer of the image cannot be read", detail=(str(error),)) from error

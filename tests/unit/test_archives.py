@@ -35,6 +35,10 @@ def read_one(path: Path) -> Archived:
     return image
 
 
+def contents_of(tar: tarfile.TarFile) -> dict[str, bytes]:
+    return {one.name: file.read() for one in tar if (file := tar.extractfile(one))}
+
+
 def test_an_image_goes_through_both_kinds_of_archive_unchanged(tmp_path: Path) -> None:
     id_ = docker_archive(tmp_path / "a.tar", [BASE, TOP], names=["app:1"])
     image = read_one(tmp_path / "a.tar")
@@ -61,7 +65,7 @@ def test_an_oci_archive_says_what_the_specification_and_docker_want(tmp_path: Pa
     image = read(tmp_path / "a.tar", BASE)
     archives.write_oci_archive([image], ["team/app", "localhost/x:1"], tmp_path / "o.tar", unmeasured)
     with tarfile.open(tmp_path / "o.tar") as tar:
-        contents = {one.name: file.read() for one in tar if (file := tar.extractfile(one))}
+        contents = contents_of(tar)
     assert contents.pop("oci-layout") == b'{"imageLayoutVersion":"1.0.0"}'
     index = json.loads(contents.pop("index.json"))
     manifest = json.loads(contents[f"blobs/sha256/{index['manifests'][0]['digest'][7:]}"])
@@ -90,6 +94,8 @@ def test_an_image_of_several_platforms_is_one_name_for_them_all(tmp_path: Path) 
     ]
     with tarfile.open(tmp_path / "o.tar") as tar:
         assert len(tar.getnames()) == len({*tar.getnames()}), "a layer that both have is there once"
+        (entry,) = json.loads(contents_of(tar)["index.json"])["manifests"]
+    assert entry["mediaType"] == "application/vnd.oci.image.index.v1+json"
 
 
 def test_a_layer_that_occurs_twice_is_written_once_and_read_through_a_link(tmp_path: Path) -> None:
@@ -188,7 +194,7 @@ def test_layers_are_put_on_top_of_each_other(tmp_path: Path) -> None:
         ([(".wh.etc", b"")], {"bin": "-", "bin/sh": "shell"}),
         ([("etc/own", b"x"), ("etc/.wh..wh..opq", b"")], {"bin": "-", "bin/sh": "shell", "etc": "-", "etc/own": "x"}),
         ([("etc", b"a file")], {"bin": "-", "bin/sh": "shell", "etc": "a file"}),
-        ([("etc", b"a file"), (".wh.bin", b"")], {"etc": "a file"}),
+        ([("etc", b"a file"), (".wh.bin", b""), (".wh.etc", b"")], {"etc": "a file"}),
         ([("./etc/conf", b"dotted"), (".wh.bin", b"")], {"etc": "-", "etc/conf": "dotted"}),
         ([(".wh..wh..opq", b""), ("new/deep", b"x")], {"new": "-", "new/deep": "x"}),
         ([(".wh.etcetera", b""), (".wh.et", b"")], {"bin": "-", "bin/sh": "shell", "etc": "-", "etc/conf": "old"}),
