@@ -29,7 +29,7 @@ from magnet.model import (
     Platform,
     RunRequest,
 )
-from magnet.process import Completed, Write, asking
+from magnet.process import Completed, Write, ask, asking
 from magnet.values import replace
 
 # What `docker run` takes and buildah takes when the container is made, or when a command runs in it.
@@ -66,9 +66,8 @@ class Buildah(MakesLists):
         with (
             asking(Command((program, "version", "--json"))) as first,
             asking(Command((program, "info"))) as second,
-            asking(Command((program, "unshare", "cat", "/proc/self/uid_map"))) as third,
         ):
-            version, info, ids = first(), second(), third()
+            version, info = first(), second()
         for answer in (version, info):
             if answer.returncode != 0:
                 raise does_not_work(cls.name, answer)
@@ -87,8 +86,7 @@ class Buildah(MakesLists):
             storage_driver=about.get("store", {}).get("GraphDriverName", ""),
             cgroup_version=host.get("CgroupVersion", "").removeprefix("v"),
             runtime=host.get("OCIRuntime", ""),
-            # For root, who has them all, there is no namespace to look into.
-            ids=_ids(ids.stdout.decode()) if is_rootless and ids.returncode == 0 else None,
+            ids=_ids_inside(program) if is_rootless else None,
         )
 
     @property
@@ -324,6 +322,12 @@ class Buildah(MakesLists):
         flags += [_tmpfs(option.value or "") for option in request.options if option.name == "--tmpfs"]
         flags += [f"--env={name}={value}" for name, value in request.env.items()]
         return flags + [word for option in request.options if option.name in _RUN_OPTIONS for word in option.argv()]
+
+
+def _ids_inside(program: str) -> int | None:
+    """How many ids a user has; not to be asked as root, for whom `unshare` unshares for seconds, level below level."""
+    answer = ask(Command((program, "unshare", "cat", "/proc/self/uid_map")))
+    return _ids(answer.stdout.decode()) if answer.returncode == 0 else None
 
 
 def _ids(uid_map: str) -> int:
