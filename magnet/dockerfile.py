@@ -198,15 +198,19 @@ class Dockerfile:
         return Described(instructions, arguments, platforms, unchecked, mounts_context)
 
     def uses(
-        self, stage: str | None = None, build_args: Mapping[str, str] = EMPTY, platform: Platform | None = None
+        self,
+        stage: str | None = None,
+        build_args: Mapping[str, str] = EMPTY,
+        platform: Platform | None = None,
+        users: Mapping[str, str] = EMPTY,
     ) -> tuple[Use, ...]:
         """What the needed stages use that not every engine has, in order; MagnetfileError for a mistake in them.
 
-        Of a foreign grammar nothing is known but that it is one.
+        `users` are those of the images from outside. Of a foreign grammar nothing is known but that it is one.
         """
         if self.is_foreign:
             return (Use("foreign-syntax", f"# syntax={self.syntax}", 1, f"# syntax={self.syntax}"),)
-        reading = _Reading(self, build_args, platform)
+        reading = _Reading(self, build_args, platform, users)
         found = list(reading.uses_before_stages())
         for needed in reading.needed(self.stage(stage)):
             found += reading.uses(needed)
@@ -240,6 +244,18 @@ class Dockerfile:
             max(one.end_line for one in (wanted.start, *wanted.instructions)),
             wanted is self.stages[-1],
         )
+
+    def unmade_workdirs(
+        self,
+        stage: str | None = None,
+        build_args: Mapping[str, str] = EMPTY,
+        platform: Platform | None = None,
+        users: Mapping[str, str] = EMPTY,
+    ) -> tuple[int, ...]:
+        """The last lines of the needed stages' WORKDIRs which their own user does not use in a RUN at once."""
+        reading = _Reading(self, build_args, platform, users)
+        needed = reading.needed(self.stage(stage)) if not self.is_foreign else ()
+        return tuple(line for one in needed for line in reading.unmade_workdirs(one))
 
     def runs(
         self, stage: str | None = None, build_args: Mapping[str, str] = EMPTY, platform: Platform | None = None
@@ -393,8 +409,15 @@ class _Scope(Mapping[str, str]):
 class _Reading:
     """A Dockerfile as it reads with one set of build args, for one platform."""
 
-    def __init__(self, dockerfile: Dockerfile, build_args: Mapping[str, str], platform: Platform | None) -> None:
+    def __init__(
+        self,
+        dockerfile: Dockerfile,
+        build_args: Mapping[str, str],
+        platform: Platform | None,
+        users: Mapping[str, str] = EMPTY,
+    ) -> None:
         self._dockerfile = dockerfile
+        self._users = users
         self._build_args = build_args
         self._globals = _Scope(dockerfile, is_complete=True)
         self.named_platforms = platform_args(platform or this_machine())
@@ -482,7 +505,7 @@ class _Reading:
         """What one stage uses, where its own lines tell, with what its ONBUILDs will use."""
         yield from uses(stage.start, self._globals, stage.line)
         has_volumes = self._has_volumes(self._parent(stage))
-        is_root = self._is_root(self._parent(stage))
+        is_root = self._begins_as_root(stage)
         for instruction, scope in self._steps(stage):
             self._check_words(instruction, scope)
             yield from self._uses(instruction, scope)
@@ -539,12 +562,29 @@ class _Reading:
         own = any(instruction.name == "VOLUME" for instruction in self._instructions(stage))
         return own or self._has_volumes(self._parent(stage))
 
-    def _is_root(self, stage: Stage | None) -> bool:
-        """Whether the user at the end of a stage is root, as far as it tells; the user of an image is not known."""
-        if stage is None:
-            return True
-        last = next((step for step in reversed(list(self._steps(stage))) if step[0].name == "USER"), None)
-        return _is_root(*last) if last else self._is_root(self._parent(stage))
+    def unmade_workdirs(self, stage: Stage) -> Iterator[int]:
+        """The last lines of the WORKDIRs of one stage after which no RUN comes, as their user."""
+        is_root, waiting = self._begins_as_root(stage), 0
+        for instruction, scope in self._steps(stage):
+            is_other = instruction.name in ("USER", "WORKDIR") or (instruction.name in ("COPY", "ADD") and not is_root)
+            if waiting and is_other:
+                yield waiting
+            if is_other or instruction.name in ("RUN", "COPY", "ADD"):
+                waiting = 0
+            if instruction.name == "USER":
+                is_root = _is_root(instruction, scope)
+            elif instruction.name == "WORKDIR" and instruction.args != ["/"] and instruction in stage.instructions:
+                waiting = instruction.end_line
+        if waiting:
+            yield waiting
+
+    def _begins_as_root(self, stage: Stage) -> bool:
+        """Whether the user at the beginning of a stage is root, which is the user of an image that is not known."""
+        parent = self._parent(stage)
+        if parent is None:
+            return is_root(self._users.get(self.base(stage), ""))
+        last = next((step for step in reversed(list(self._steps(parent))) if step[0].name == "USER"), None)
+        return _is_root(*last) if last else self._begins_as_root(parent)
 
     def base(self, stage: Stage) -> str:
         """The image or stage that a stage's FROM names."""
@@ -647,7 +687,17 @@ def _declare_env(instruction: DockerfileInstruction, scope: _Scope) -> None:
 
 
 def _is_root(user: DockerfileInstruction, scope: _Scope) -> bool:
-    return (scope.expand(" ".join(user.args), user.start_line) or "").partition(":")[0] in ("root", "0")
+    name = scope.expand(" ".join(user.args), user.start_line)
+    return name is not None and is_root(name)
+
+
+def is_root(user: str) -> bool:
+    """Whether a USER is root, as it is without one.
+
+    >>> is_root("0:7"), is_root(""), is_root("you")
+    (True, True, False)
+    """
+    return user.partition(":")[0] in ("", "root", "0")
 
 
 def _renumbered(flag: str, numbers: Mapping[str, int]) -> str:

@@ -45,9 +45,12 @@ def check(prepared: Prepared, backend: Backend) -> Plan:
     transfers = parsed.transfers(*given)
     names = mistakes.Names(prepared.tree.entries)
     mistakes.check(transfers, names, prepared.dockerfile, lambda source: _where(source, prepared))
-    lacking = [use for use in parsed.uses(*given) if use.feature not in backend.engine.features]
+    users = {name: image.user for name, image in prepared.bases.items()}
+    lacking = [use for use in parsed.uses(*given, users) if use.feature not in backend.engine.features]
     layout = parsed.layout(*given)
     changes = _changes(parsed, lacking, layout, recipe, backend)
+    if not backend.builder.makes_workdirs:
+        changes = replace(changes, then_nothing=parsed.unmade_workdirs(*given, users))
     _refuse(lacking, changes, prepared, backend)
     if "volume-writes" not in backend.engine.features:
         _refuse(_writes_into_volumes(parsed.runs(*given), prepared), Changes(), prepared, backend)
@@ -107,6 +110,10 @@ def _with_dockerfile(asked: BuildRequest, plan: Plan, prepared: Prepared, scratc
     changed = rewriting.rewritten(text, parsed, layout, plan.changes)
     if changed == text:
         return asked
+    if plan.changes.then_nothing:
+        nothing = scratch / "nothing"
+        nothing.mkdir()
+        asked = replace(asked, contexts={**asked.contexts, rewriting.EMPTY_CONTEXT: nothing})
     copy = scratch / asked.dockerfile.name
     copy.write_bytes(changed.encode(errors="surrogateescape"))
     # A stage without a name is the last now.

@@ -1,6 +1,6 @@
 """The Dockerfile that an engine is given where it would not do with the user's what others do.
 
-Every instruction keeps its line; what is taken out leaves a comment.
+What is taken out leaves a comment, so that every instruction keeps its line but where a step is put in.
 """
 
 import re
@@ -17,17 +17,22 @@ if TYPE_CHECKING:
 
 _NOTHING = "#"
 
+EMPTY_CONTEXT = "magnet-nothing"
+"""The named context that is an empty directory: what a step copies from it changes nothing, and yet is a step."""
+
 
 @frozen
 class Changes:
     """What an engine's Dockerfile must differ in: without its `# syntax=`, with its VOLUMEs at the end, with nothing in
     the stages that are not needed and the bases of the others written out, or with the wanted stage as the last.
+    After each of the lines `then_nothing`, nothing is copied.
     """
 
     no_syntax: bool = False
     volumes_last: bool = False
     only_needed: bool = False
     nothing_after: bool = False
+    then_nothing: tuple[int, ...] = ()
 
 
 def rewritten(text: str, dockerfile: Dockerfile, layout: Layout, changes: Changes) -> str:
@@ -45,6 +50,8 @@ def rewritten(text: str, dockerfile: Dockerfile, layout: Layout, changes: Change
         lines += [_volumes(layout, dockerfile.escape), ""]
     if changes.no_syntax:
         _take_out_syntax(lines)
+    for line in sorted(changes.then_nothing, reverse=True):
+        lines.insert(line, f"COPY --from={EMPTY_CONTEXT} . /")
     return "\n".join(lines)
 
 

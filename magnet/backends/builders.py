@@ -20,8 +20,9 @@ class Builder:
     where it is, ignores what the file of `--ignorefile` says, and mounts all of it into a step that mounts it.
 
     `runs_all` is whether it runs stages that are not needed, `fetches_syntax` whether it runs the image that a
-    Dockerfile's `# syntax=` names, which it fetches first. `knows_owners` is whether it fails where it does not know the
-    names after --chown.
+    Dockerfile's `# syntax=` names, which it fetches first. `knows_owners` is whether it fails where it does not know
+    the names after --chown. `makes_workdirs` is whether a WORKDIR makes its directory, as its user's: podman and
+    buildah leave that to the next step, whose directory and user may be others.
 
     `unseen` is with what a step is taken for one that was done before: with other values of `arguments` outside of
     RUN; with other files that it `mounts`; with `no network` where it had one; for another `platform`, where a stage
@@ -39,6 +40,7 @@ class Builder:
     runs_all: bool = False
     fetches_syntax: bool = False
     knows_owners: bool = True
+    makes_workdirs: bool = True
 
 
 _BUILDKIT = Builder("synced", frozenset({"wildcards"}), fetches_syntax=True, knows_owners=False)
@@ -52,6 +54,7 @@ BUILDERS: Mapping[BuilderKind, Builder] = {
         frozenset({"arguments", "mounts", "no network", "platform"}),
         frozenset({"hosts"}),
         caches_images=True,
+        makes_workdirs=False,
     ),
 }
 """The builders that magnet knows; `buildah` is its library, which is podman's, too."""

@@ -25,7 +25,7 @@ USES = (
     ({"expansion-unset"}, "ENV U=${NONE-x}", "echo $U", "x"),
     ({"expansion-required"}, "ARG R=1\nENV R2=${R:?none}", "echo $R2", "1"),
     ({"health-start-interval"}, "HEALTHCHECK --start-interval=1s CMD true", "true", ""),
-    ({"workdir-owner"}, "RUN mkdir -p /etc && touch /etc/passwd\nUSER 7:7\nWORKDIR /owned/x\nRUN true\nUSER 0", "stat -c %u /owned/x", "7"),
+    ({"workdir-owner"}, "RUN mkdir -p /etc && touch /etc/passwd\nUSER 7:7\nWORKDIR /owned/x\nUSER 0", "stat -c %u /owned/x", "7"),
 )  # fmt: skip
 
 

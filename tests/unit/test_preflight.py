@@ -67,7 +67,7 @@ HEREDOCS = DOCKER_23 | NEW_PODMAN | {"podman 4.9.4", "buildah 1.33.7"}
 Check = Callable[..., Plan]
 
 
-VOLUMES = {"database": ("/var/lib/db", "/log/")}
+OF_BASES: Mapping[str, Any] = {"database": {"volumes": ("/var/lib/db", "/log/")}, "yours": {"user": "you"}}
 
 
 @pytest.fixture(autouse=True)
@@ -85,7 +85,7 @@ def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Check]:
 
     @contextmanager
     def asking(self: Backend, names: Any, *_: object) -> Iterator[Callable[[], Mapping[str, Image]]]:
-        yield lambda: {name: Image(f"sha256:{'0' * 64}", volumes=VOLUMES.get(name, ())) for name in names}
+        yield lambda: {name: Image(f"sha256:{'0' * 64}", **OF_BASES.get(name, {})) for name in names}
 
     for kind in (Backend, Docker, Podman):
         monkeypatch.setattr(kind, "asking", asking)
@@ -335,3 +335,34 @@ def test_build_args_that_nothing_uses_are_told(check: Check) -> None:
     for name, plan in plans(check, text, build_args=dict.fromkeys(given, "x")).items():
         theirs = () if name in BUILDKIT else ("ALL_PROXY", "BUILDKIT_SYNTAX")
         assert plan.unused == tuple(sorted(("B", "C", "D", "TARGETOS", *theirs)))
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ("WORKDIR /w\nRUN true", ()),
+        ("WORKDIR /w\nCOPY a .", ()),
+        ("WORKDIR /", ()),
+        ("WORKDIR /w\nCMD a", (2,)),
+        ("WORKDIR /w\\\n/x\nENV A=1\nWORKDIR y\nRUN true", (3,)),
+        ("USER 7\nWORKDIR /w\nCOPY a .", (3,)),
+        ("USER 7\nWORKDIR /w\nUSER 0\nRUN true", (3,)),
+        ("USER 7\nWORKDIR /w\nRUN true\nCOPY a .", ()),
+        ("RUN true\nFROM yours\nWORKDIR /w\nADD a .\nFROM scratch", ()),
+        ("RUN true\nFROM yours\nWORKDIR /w\nADD a .", (4,)),
+        ("USER 7\nFROM base\nWORKDIR /w\nADD a .", ()),
+    ],
+)
+def test_a_step_is_put_in_where_podman_would_not_make_a_workdir(
+    check: Check, lines: str, expected: tuple[int, ...]
+) -> None:
+    for name in PODMAN:
+        assert check(ALL[name], f"FROM base\n{lines}\n", FILES).changes.then_nothing == expected
+    for name in BUILDKIT:
+        assert check(ALL[name], f"FROM base\n{lines}\n", FILES).changes.then_nothing == ()
+
+
+def test_the_user_of_a_base_image_counts(check: Check) -> None:
+    error = refused(check, legacy("26.1.5"), "FROM yours\nWORKDIR /w\n")
+    assert error.message == "docker 26.1.5, legacy builder cannot do `WORKDIR after USER`"
+    check(legacy("26.1.5"), "FROM yours\nUSER root\nWORKDIR /w\n")

@@ -1,6 +1,7 @@
 """The Dockerfile that an engine is given keeps its lines, whatever is taken out of it."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,7 +9,7 @@ from magnet.dockerfile import parse_text
 from magnet.rewriting import Changes, rewritten
 
 
-def change(text: str, stage: str | None = None, *, build_args: dict[str, str] | None = None, **changes: bool) -> str:
+def change(text: str, stage: str | None = None, *, build_args: dict[str, str] | None = None, **changes: Any) -> str:
     parsed = parse_text(Path("Dockerfile"), text)
     return rewritten(text, parsed, parsed.layout(stage, build_args or {}), Changes(**changes))
 
@@ -100,3 +101,10 @@ VOLUME ["/b", "/d/x", "/q\\\\'\\\\$ "]
 """
     )
     assert parse_text(Path("Dockerfile"), moved).layout("app").volumes == ("/b", "/d/x", "/q'$ ")
+
+
+def test_steps_are_put_in_after_the_lines_that_they_are_for() -> None:
+    nothing = "COPY --from=magnet-nothing . /"
+    assert change("# syntax=a\nFROM a\nWORKDIR /b\n\nWORKDIR /c", no_syntax=True, then_nothing=(3, 5)) == (
+        f"#\nFROM a\nWORKDIR /b\n{nothing}\n\nWORKDIR /c\n{nothing}"
+    )
