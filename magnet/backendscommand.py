@@ -22,8 +22,8 @@ For each backend: its program, the engine behind it with its version, that of th
 it is rootless and how many user ids its containers then have, the storage driver, the version of cgroups and who
 manages them, the OCI runtime, and what builds. A backend whose engine does not answer says why.
 
-Then, for each thing that not every engine can do, who can; `no (from 5.0)` is for an engine that has it in version 5.0 and later.
-What an engine cannot do is refused before anything starts, where a target needs it.
+Then, for each thing that not every engine can do, who can; `no (from 5.0)` is for an engine that has it in version 5.0
+and later. What an engine cannot do is refused before anything starts, where a target needs it.
 
 Backends of other packages are shown, too. The exit code is 3 where no engine is usable, and else 0.
 """
