@@ -115,6 +115,9 @@ def test_a_variable_that_the_client_heeds_holds_no_secret(name: str) -> None:
 def test_all_of_an_empty_file_system_in_memory_is_said(name: str, expected: str, told: Told) -> None:
     request = replace(RUN, options=(Option("--tmpfs", "/t:exec,mode=700,size=1k"),))
     assert expected in told(BACKENDS[name], request).split()
+    plain = told(BACKENDS[name], replace(RUN, options=(Option("--tmpfs", "/t"),)))
+    assert "noexec" in plain
+    assert "mode=1777" in plain
 
 
 @pytest.mark.parametrize("text", ["t", "/t:uid=1", "/t:mode=9", "/t:ro"])
