@@ -4,6 +4,7 @@ A behaviour has one expected observation for all engines. An engine either shows
 with the engine's name and version before anything has started (*refused*). Anything else *differs*, and is a bug.
 """
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,11 +23,11 @@ class Cell:
     said: str = ""
 
 
-class Refused(Exception):  # noqa: N818 - what happened, as with magnet's own errors
+class Refused(Exception):
     """Magnet refused, naming the engine, before anything had started."""
 
 
-class Differs(Exception):  # noqa: N818
+class Differs(Exception):
     """What was to be observed could not even be looked at."""
 
 
@@ -79,7 +80,9 @@ class Case:
         if code == 0:
             raise Differs(f"no error: {said!r}")
         name = self.magnet.column.backend
-        return code, re.sub(rf"\b{name} (\d[\w.+~-]*( rootless)?(, legacy builder)?|build\b)", "ENGINE", said.splitlines()[0])
+        return code, re.sub(
+            rf"\b{name} (\d[\w.+~-]*( rootless)?(, legacy builder)?|build\b)", "ENGINE", said.splitlines()[0]
+        )
 
     def steps(self, *lines: str, words: Sequence[str] = ()) -> str:
         """What the steps of a Dockerfile print, as the log of its build has it: the lines that they begin with `@`."""
@@ -159,6 +162,6 @@ class Section:
         return add
 
 
-def lines(text: str) -> Sequence[str]:
-    """The lines of what a command printed."""
-    return text.splitlines()
+def interfaces() -> set[str]:
+    """The network interfaces of this machine, or of whatever runs the tests."""
+    return set(os.listdir("/sys/class/net"))

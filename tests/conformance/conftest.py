@@ -28,7 +28,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 class Judge:
     """Judges behaviours on one column, and keeps what it found."""
 
-    def __init__(self, magnet: Magnet, base: str, registry: str) -> None:
+    def __init__(self, magnet: Magnet, base: str, registry: str) -> None:  # noqa: F811
         self.magnet = magnet
         self.base = base
         self.registry = registry
@@ -46,7 +46,9 @@ class Judge:
         found = self.found[name] = behaviour.judge(case)
         assert found.verdict != "differs", f"{behaviour.title}: {found.said}"
         if "MAGNET_CONFORMANCE_RESULTS" not in os.environ:
-            assert found == self.known.get(name), "docs/conformance.md says otherwise; scripts/conformance writes it anew"
+            assert found == self.known.get(name), (
+                "docs/conformance.md says otherwise; scripts/conformance writes it anew"
+            )
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,19 @@
 """What a build can be asked for beside its Dockerfile."""
 
+import os
 import re
+import socketserver
+import tarfile
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from tests.conformance.behaviours import Behaviour, Case, Section
+from tests.conformance.behaviours import Behaviour, Case, Section, interfaces
 from tests.conformance.conftest import Judge
 from tests.conformance.together import Together, in_the_steps_of_one_build
+from tests.contract.test_images_saved import forget
 
 SECTION = Section(
     "What a build is asked for",
@@ -111,7 +119,9 @@ def no_cache(case: Case) -> object:
 
 @behaviour("`--target`: a stage that the wanted one does not need is not run, so that it cannot fail", "wanted\n")
 def unused_stage(case: Case) -> object:
-    case.dockerfile("FROM BASE AS unused", "RUN false", "FROM BASE AS wanted", "RUN echo wanted >/s", "FROM wanted", "RUN false")
+    case.dockerfile(
+        "FROM BASE AS unused", "RUN false", "FROM BASE AS wanted", "RUN echo wanted >/s", "FROM wanted", "RUN false"
+    )
     return case.built("cat /s", "--target", "wanted")
 
 
@@ -161,8 +171,10 @@ def network_none(case: Case) -> object:
 
 @behaviour("`--network host`: a step sees this machine's interfaces", True)
 def network_host(case: Case) -> object:
-    here = {line.split(":")[0].strip() for line in Path("/proc/net/dev").read_text().splitlines()[2:]}
-    return here <= set(case.steps("RUN ls /sys/class/net", words=["--network", "host"]).split())
+    before = interfaces()
+    seen = case.steps("RUN ls /sys/class/net", words=["--network", "host"]).split()
+    # Other containers' come and go.
+    return before & interfaces() <= set(seen)
 
 
 together = Together(SECTION, "options", in_the_steps_of_one_build)
@@ -218,6 +230,16 @@ together.add(
     expected="1",
 )
 together.add(
+    "build_contexts",
+    "`--build-context`: a directory, and an image, under other names",
+    "COPY --from=named f /named",
+    "COPY --from=image /bin/busybox /image",
+    see="cat /named && cmp /image /bin/busybox && echo and equal",
+    words=["--build-context=named=more", "--build-context=image=docker-image://BASE"],
+    files={"more/f": "content\n"},
+    expected="content\nand equal",
+)
+together.add(
     "secret",
     "`--secret`: a file for the step that mounts it",
     "RUN --mount=type=secret,id=s echo '= secret'; cat /run/secrets/s",
@@ -228,6 +250,38 @@ together.add(
 )
 
 
+@behaviour("`--ssh ID=SOCKET`: a socket for the step that mounts it, behind which the agent is", "a socket\n")
+def ssh(case: Case) -> object:
+    with _agent() as path:
+        return case.steps(
+            "RUN --mount=type=ssh,id=mine test -S $SSH_AUTH_SOCK && echo a socket", words=["--ssh", f"mine={path}"]
+        )
+
+
+@contextmanager
+def _agent() -> Iterator[Path]:
+    """The socket of an SSH agent that has no keys (draft-ietf-sshm-ssh-agent)."""
+
+    class Answer(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            while self.request.recv(4096):
+                self.request.sendall(b"\0\0\0\5\x0c\0\0\0\0")
+
+    # A path of a socket may be no longer than 107 bytes.
+    with (
+        tempfile.TemporaryDirectory(dir="/tmp") as directory,
+        socketserver.ThreadingUnixStreamServer(f"{directory}/agent", Answer) as server,
+    ):
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield Path(directory, "agent")
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 # ---- what comes out -------------------------------------------------------------------------------------------------
 
 
@@ -235,9 +289,10 @@ together.add(
 def image_id(case: Case) -> object:
     case.dockerfile("RUN true")
     said = case.ok("build", "-q", "--iidfile", "iid", ".")
-    return re.fullmatch(r"sha256:[0-9a-f]{64}\n", said) is not None and (
-        case.magnet.root / "iid"
-    ).read_text() == said.strip()
+    return (
+        re.fullmatch(r"sha256:[0-9a-f]{64}\n", said) is not None
+        and (case.magnet.root / "iid").read_text() == said.strip()
+    )
 
 
 @behaviour("`--iidfile` of a build that fails: no file that could be taken for its result", (1, False))
@@ -255,6 +310,35 @@ def several_tags(case: Case) -> object:
     return case.magnet.engine("inspect", "--type=image", case.name) == case.magnet.engine(
         "inspect", "--type=image", f"{case.name}-b"
     )
+
+
+OUTPUTS = ("type=tar,dest=r.tar", "type=docker,dest=d.tar", "type=oci,dest=o.tar", "out")
+
+
+@behaviour(
+    "`-o` of each type: a file that is whole, and a directory with the image's files",
+    (["r.tar", "d.tar", "o.tar"], ["f"]),
+)
+def outputs(case: Case) -> object:
+    case.dockerfile("FROM scratch", "COPY f /f")
+    case.write(f="f")
+    case.build(*(word for output in OUTPUTS for word in ("-o", output)))
+    archives = [name for name in ("r.tar", "d.tar", "o.tar") if tarfile.is_tarfile(case.magnet.root / name)]
+    return archives, sorted(path.name for path in (case.magnet.root / "out").iterdir())
+
+
+@behaviour(
+    "`--cache-to` and `--cache-from`: a step that was left in a registry is not done where the engine has forgotten it",
+    True,
+)
+def registry_cache(case: Case) -> object:
+    mark = f"mark-{os.getpid()}-{case.magnet.column.name}"
+    cache = f"REGISTRY/magnet-conformance/{mark}"
+    case.dockerfile(f"RUN : {mark} && cat /proc/sys/kernel/random/uuid >/uuid")
+    image = case.ok("build", "-q", "-t", "NAME", "--cache-to", cache, ".").strip()
+    before = case.sh("cat /uuid")
+    forget(case.magnet, image, mark)
+    return case.built("cat /uuid", "--cache-from", cache) == before
 
 
 @behaviour(
@@ -307,7 +391,10 @@ def containerfile(case: Case) -> object:
 
 @behaviour(
     "A context that is no directory (`-`, a tar file, a URL, a git repository): an error that says so",
-    [(2, f"the build context `{name}` is not a directory") for name in ("-", "c.tar", "http://127.0.0.1/c.tar", "git://127.0.0.1/r.git")],
+    [
+        (2, f"the build context `{name}` is not a directory")
+        for name in ("-", "c.tar", "http://127.0.0.1/c.tar", "git://127.0.0.1/r.git")
+    ],
 )
 def no_directory(case: Case) -> object:
     case.dockerfile("RUN true")
@@ -315,9 +402,7 @@ def no_directory(case: Case) -> object:
     return [case.error("build", name) for name in ("-", "c.tar", "http://127.0.0.1/c.tar", "git://127.0.0.1/r.git")]
 
 
-@behaviour(
-    "`-f -`: an error", 2
-)
+@behaviour("`-f -`: an error", 2)
 def dockerfile_on_stdin(case: Case) -> object:
     case.dockerfile("RUN true")
     return case.end("build", "-f", "-", ".", stdin=b"FROM scratch\n")[0]

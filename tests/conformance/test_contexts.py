@@ -24,7 +24,9 @@ def _copied(case: Case, *words: str) -> list[str]:
     return sorted(case.sh("cd /c && find . ! -type d").split())
 
 
-IGNORE = "\ufeff# comment\r\n*.o\r\n!keep.o\r\n/top/\r\n**/deep\r\nsub/*.t?t\r\n[ab].c\r\n./dot\r\n../up\r\n  spaced  \r\n"
+IGNORE = (
+    "\ufeff# comment\r\n*.o\r\n!keep.o\r\n/top/\r\n**/deep\r\nsub/*.t?t\r\n[ab].c\r\n./dot\r\n../up\r\n  spaced  \r\n"
+)
 FILES = (
     "a.o", "keep.o", "top/x", "sub/top/x", "sub/deep/x", "sub/a.txt", "sub/b/a.txt", "a.c", "c.c", "dot", "up", "spaced",
     "sub/a.o",
@@ -41,7 +43,10 @@ def ignore(case: Case) -> object:
     return _copied(case)
 
 
-@behaviour("A `.containerignore` goes before a `.dockerignore`", ["./.containerignore", "./.dockerignore", "./Dockerfile", "./a"])
+@behaviour(
+    "A `.containerignore` goes before a `.dockerignore`",
+    ["./.containerignore", "./.dockerignore", "./Dockerfile", "./a"],
+)
 def which_ignore(case: Case) -> object:
     case.files({".dockerignore": "a\n", ".containerignore": "b\n", "a": "", "b": ""})
     return _copied(case)
@@ -82,7 +87,9 @@ def metadata(case: Case) -> object:
     (d / "link").symlink_to("/no/where")
     case.dockerfile("COPY d /c")
     case.build()
-    return sorted(case.sh("cd /c && find . -exec stat -c '%a %u:%g %n' {} +").splitlines(), key=lambda line: line.split(" ", 2)[2])
+    return sorted(
+        case.sh("cd /c && find . -exec stat -c '%a %u:%g %n' {} +").splitlines(), key=lambda line: line.split(" ", 2)[2]
+    )
 
 
 @behaviour("A modification time in whole seconds since 1970 is that of the copied file", "1000000000\n")

@@ -208,11 +208,16 @@ add(
 # ---- what stands before the first stage -----------------------------------------------------------------------------
 
 
-@behaviour(
-    "`ARG` before `FROM`, instructions in small letters, and another escape character", "args\none\ttwo\n"
-)
+@behaviour("`ARG` before `FROM`, instructions in small letters, and another escape character", "args\none\ttwo\n")
 def syntax(case: Case) -> object:
-    case.dockerfile("# escape=`", "arg WHAT=BASE", "from ${WHAT}", "ARG WHAT=args", "run echo $WHAT >/it && `", "    printf 'one\\ttwo\\n' >>/it")
+    case.dockerfile(
+        "# escape=`",
+        "arg WHAT=BASE",
+        "from ${WHAT}",
+        "ARG WHAT=args",
+        "run echo $WHAT >/it && `",
+        "    printf 'one\\ttwo\\n' >>/it",
+    )
     return case.built("cat /it")
 
 
@@ -247,7 +252,10 @@ def stages(case: Case) -> object:
 # ---- what is kept for later -----------------------------------------------------------------------------------------
 
 
-@behaviour('`SHELL ["/bin/sh", "-ec"]` is what steps run in, so that `RUN false; true` fails', (1, "RUN false; true: exit code 1"))
+@behaviour(
+    '`SHELL ["/bin/sh", "-ec"]` is what steps run in, so that `RUN false; true` fails',
+    (1, "RUN false; true: exit code 1"),
+)
 def shell(case: Case) -> object:
     case.dockerfile('SHELL ["/bin/sh", "-ec"]', "RUN false; true")
     code, said = case.end("build", ".")
@@ -332,7 +340,10 @@ def run_insecure(case: Case) -> object:
     return _fails(case, "RUN --security=insecure true", words="insecure")
 
 
-@behaviour("An instruction that there is none of: an error that names its line", (2, "`PROJECT/Dockerfile`, line 2: unknown instruction: nonsense"))
+@behaviour(
+    "An instruction that there is none of: an error that names its line",
+    (2, "`PROJECT/Dockerfile`, line 2: unknown instruction: nonsense"),
+)
 def unknown_instruction(case: Case) -> object:
     case.dockerfile("nonsense")
     return case.error("build", ".")
@@ -360,5 +371,7 @@ def run_mknod(case: Case) -> object:
 def _image(case: Case) -> dict[str, Any]:
     """The configuration of the case's image, as the engine has it."""
     found = json.loads(case.magnet.engine("inspect", "--type=image", case.name))
-    config: dict[str, Any] = found["Docker"]["config"] if case.magnet.column.backend == "buildah" else found[0]["Config"]
+    config: dict[str, Any] = (
+        found["Docker"]["config"] if case.magnet.column.backend == "buildah" else found[0]["Config"]
+    )
     return config

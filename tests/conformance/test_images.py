@@ -1,7 +1,10 @@
 """What is in an image, entry by entry, and what can be done with it."""
 
+import json
 import os
 import re
+import subprocess
+import tarfile
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -86,7 +89,16 @@ def _added(case: Case, found: Contents) -> dict[str, str]:
 def _everything(case: Case) -> Contents:
     """The image of the Dockerfile that has every instruction."""
     if "everything" not in case.kept:
-        case.files({"file": "file\n", "with space": "", "tree/a/b": "b", "tree/c": "c", "t.tar": TAR, "Dockerfile": f"{EVERYTHING}\n"})
+        case.files(
+            {
+                "file": "file\n",
+                "with space": "",
+                "tree/a/b": "b",
+                "tree/c": "c",
+                "t.tar": TAR,
+                "Dockerfile": f"{EVERYTHING}\n",
+            }
+        )
         case.build("--build-arg", "WHAT=something")
         case.kept["everything"] = contents(case.magnet, case.name)
     found: Contents = case.kept["everything"]
@@ -170,19 +182,28 @@ def _listed(case: Case, parts: Sequence[Part]) -> Mapping[str, str]:
     case.build()
     found = sorted(_added(case, contents(case.magnet, case.name)).items())
     return {
-        part.id: "\n".join(f"{path}: {entry}" for path, entry in found if path.split("/")[0] == part.id) for part in parts
+        part.id: "\n".join(f"{path}: {entry}" for path, entry in found if path.split("/")[0] == part.id)
+        for part in parts
     }
 
 
 together = Together(SECTION, "flags", _listed)
 
 
-def _flag(id: str, title: str, *lines: str, expected: Sequence[tuple[str, str]], files: Mapping[str, str] | None = None) -> None:
+def _flag(
+    id: str, title: str, *lines: str, expected: Sequence[tuple[str, str]], files: Mapping[str, str] | None = None
+) -> None:
     listing = "\n".join(_files((id, DIR), *((f"{id}/{path}", entry) for path, entry in expected)))
     together.add(id, f"{title}: entry by entry", *lines, see="", expected=listing, files=files or {})
 
 
-_flag("heredocs", "`RUN <<EOF` and `COPY <<EOF`", "RUN <<EOF\nmkdir /heredocs\necho run >/heredocs/run\nEOF", "COPY <<a <<b /heredocs/\nof a\na\nof b\nb", expected=[("a", _file("of a\n")), ("b", _file("of b\n")), ("run", _file("run\n"))])
+_flag(
+    "heredocs",
+    "`RUN <<EOF` and `COPY <<EOF`",
+    "RUN <<EOF\nmkdir /heredocs\necho run >/heredocs/run\nEOF",
+    "COPY <<a <<b /heredocs/\nof a\na\nof b\nb",
+    expected=[("a", _file("of a\n")), ("b", _file("of b\n")), ("run", _file("run\n"))],
+)
 _flag(
     "mounts", "`RUN --mount` of each type but `secret` and `ssh`",
     "RUN --mount=type=cache,target=/mounts/cache,id=NAME --mount=type=tmpfs,target=/mounts/tmpfs --mount=type=bind,source=m,target=/mounts/bind "
@@ -190,12 +211,59 @@ _flag(
     "RUN rmdir /mounts/cache /mounts/tmpfs /mounts/bind 2>/dev/null; true",
     expected=[("f", _file("m"))], files={"m/f": "m"},
 )  # fmt: skip
-_flag("chmods", "`COPY --chmod` and `ADD --chmod`", "COPY --chmod=0600 f /chmods/a", "ADD --chmod=755 f /chmods/b", "COPY --chmod=711 d /chmods/d", expected=[("a", _file("f", "0600")), ("b", _file("f", "0755")), ("d", DIR), ("d/f", _file("f", "0711"))], files={"f": "f", "d/f": "f"})
-_flag("chowns", "`COPY --chown` and `ADD --chown`", "RUN mkdir /chowns", "COPY --chown=1:2 f /chowns/a", "ADD --chown=3 f /chowns/b", "COPY --chown=4:5 d /chowns/d", expected=[("a", _file("f", owner="1:2")), ("b", _file("f", owner="3:3")), ("d", "dir 0755 4:5"), ("d/f", _file("f", owner="4:5"))], files={"f": "f", "d/f": "f"})
-_flag("links", "`COPY --link` and `ADD --link`", "COPY --link f /links/a", "ADD --link f /links/b", expected=[("a", _file("f")), ("b", _file("f"))], files={"f": "f"})
-_flag("parents", "`COPY --parents`", "COPY --parents p/*/f /parents/", expected=[("p", DIR), ("p/a", DIR), ("p/a/f", _file("f"))], files={"p/a/f": "f", "p/b/g": "g"})
-_flag("excludes", "`COPY --exclude` and `ADD --exclude`", "COPY --exclude=**/*.o x /excludes/a", "ADD --exclude=**/a.* x /excludes/b", expected=[("a", DIR), ("a/a.c", _file("")), ("b", DIR), ("b/b.o", _file(""))], files={"x/a.c": "", "x/b.o": ""})
-_flag("checksums", "`ADD --checksum`", f"ADD --checksum=sha256:{sha256(b'{}').hexdigest()} --chmod=644 http://REGISTRY/v2/ /checksums/f", expected=[("f", _file("{}"))])
+_flag(
+    "chmods",
+    "`COPY --chmod` and `ADD --chmod`",
+    "COPY --chmod=0600 f /chmods/a",
+    "ADD --chmod=755 f /chmods/b",
+    "COPY --chmod=711 d /chmods/d",
+    expected=[("a", _file("f", "0600")), ("b", _file("f", "0755")), ("d", DIR), ("d/f", _file("f", "0711"))],
+    files={"f": "f", "d/f": "f"},
+)
+_flag(
+    "chowns",
+    "`COPY --chown` and `ADD --chown`",
+    "RUN mkdir /chowns",
+    "COPY --chown=1:2 f /chowns/a",
+    "ADD --chown=3 f /chowns/b",
+    "COPY --chown=4:5 d /chowns/d",
+    expected=[
+        ("a", _file("f", owner="1:2")),
+        ("b", _file("f", owner="3:3")),
+        ("d", "dir 0755 4:5"),
+        ("d/f", _file("f", owner="4:5")),
+    ],
+    files={"f": "f", "d/f": "f"},
+)
+_flag(
+    "links",
+    "`COPY --link` and `ADD --link`",
+    "COPY --link f /links/a",
+    "ADD --link f /links/b",
+    expected=[("a", _file("f")), ("b", _file("f"))],
+    files={"f": "f"},
+)
+_flag(
+    "parents",
+    "`COPY --parents`",
+    "COPY --parents p/*/f /parents/",
+    expected=[("p", DIR), ("p/a", DIR), ("p/a/f", _file("f"))],
+    files={"p/a/f": "f", "p/b/g": "g"},
+)
+_flag(
+    "excludes",
+    "`COPY --exclude` and `ADD --exclude`",
+    "COPY --exclude=**/*.o x /excludes/a",
+    "ADD --exclude=**/a.* x /excludes/b",
+    expected=[("a", DIR), ("a/a.c", _file("")), ("b", DIR), ("b/b.o", _file(""))],
+    files={"x/a.c": "", "x/b.o": ""},
+)
+_flag(
+    "checksums",
+    "`ADD --checksum`",
+    f"ADD --checksum=sha256:{sha256(b'{}').hexdigest()} --chmod=644 http://REGISTRY/v2/ /checksums/f",
+    expected=[("f", _file("{}"))],
+)
 
 
 # ---- more than one --------------------------------------------------------------------------------------------------
@@ -233,6 +301,35 @@ def archives(case: Case) -> object:
     return [*(line.replace(image, "ID") for line in (image, *loaded)), tar == {"f": DIR, "f/g": _file("f")}]
 
 
+COPYING = """
+from magnet import target
+
+
+@target
+def copy(t):
+    image = t.build(tags="NAME")
+    copied = t.copy("NAME", to="OTHER")
+    t.output(f"{copied.id == image.id} {' '.join(copied.tags)}")
+"""
+
+
+@behaviour("`t.copy` to another engine's store: the image has its id and its name there", "True NAME\n")
+def copied(case: Case) -> object:
+    other = _another_engine(case)
+    case.files({"magnetfile.py": COPYING.replace("OTHER", other), "f": "f"})
+    case.dockerfile("FROM scratch", "COPY f /f/g", "LABEL of=NAME-copied")
+    try:
+        return case.ok("copy")
+    finally:
+        subprocess.run([other, "rmi", "--force", case.name], env=case.magnet.env, capture_output=True)
+
+
+def _another_engine(case: Case) -> str:
+    if case.magnet.column.is_rootless:
+        return {"podman": "buildah", "buildah": "podman"}[case.magnet.column.backend]
+    return "podman" if case.magnet.column.backend == "docker" else "docker"
+
+
 TIMED = """
 from magnet import target
 
@@ -244,7 +341,10 @@ def build(t):
 """
 
 
-@behaviour("`source_date_epoch=`: two builds of one key without the layer cache are one image, with files of that time", ["1", "@1000000000"])
+@behaviour(
+    "`source_date_epoch=`: two builds of one key without the layer cache are one image, with files of that time",
+    ["1", "@1000000000"],
+)
 def timed(case: Case) -> object:
     case.files({"magnetfile.py": TIMED, "f": "f"})
     case.dockerfile("COPY f /timed/f", "RUN touch /timed/g")
@@ -265,9 +365,6 @@ def build(t):
 
 @behaviour("`platforms=`: one image with several of them, in an `oci-archive`", ["amd64", "arm64"])
 def platforms(case: Case) -> object:
-    import json
-    import tarfile
-
     case.files({"magnetfile.py": PLATFORMS, "f": "f"})
     case.dockerfile("FROM scratch", "COPY f /f")
     case.ok("build")
@@ -282,7 +379,10 @@ def platforms(case: Case) -> object:
     return sorted(one["platform"]["architecture"] for one in listed["manifests"])
 
 
-@behaviour("An image that was built as `app` is found as `app`, by `FROM` and by `magnet run`, whatever the engine stores it as", "here\n")
+@behaviour(
+    "An image that was built as `app` is found as `app`, by `FROM` and by `magnet run`, whatever the engine stores it as",
+    "here\n",
+)
 def short_names(case: Case) -> object:
     short = f"magnet-test-{os.getpid()}-{re.sub('[^a-z0-9]', '-', case.magnet.column.name)}-short"
     case.files({"f": "here\n"})

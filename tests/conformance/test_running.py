@@ -5,7 +5,7 @@ import signal
 import time
 from pathlib import Path
 
-from tests.conformance.behaviours import Behaviour, Case, Differs, Section
+from tests.conformance.behaviours import Behaviour, Case, Differs, Section, interfaces
 from tests.conformance.conftest import Judge
 from tests.conformance.together import Together, in_one_container
 
@@ -50,7 +50,10 @@ def user_root(case: Case) -> object:
     return [_owner(case), _owner(case, "-u", "0:0")]
 
 
-@behaviour("A user by its numbers: that is who it is, and it can write to a mount that is open to all", ("1234:1235", "written"))
+@behaviour(
+    "A user by its numbers: that is who it is, and it can write to a mount that is open to all",
+    ("1234:1235", "written"),
+)
 def user_number(case: Case) -> object:
     out = case.magnet.root / "out"
     out.mkdir()
@@ -69,28 +72,65 @@ def user_name(case: Case) -> object:
 # ---- mounts ---------------------------------------------------------------------------------------------------------
 
 
-@behaviour("A mount whose source is not there: an error, and nothing is made", (2, "the source of a mount does not exist: PROJECT/nosuch", False))
+@behaviour(
+    "A mount whose source is not there: an error, and nothing is made",
+    (2, "the source of a mount does not exist: PROJECT/nosuch", False),
+)
 def mount_missing(case: Case) -> object:
     return *case.error("run", "--rm", "-v", "./nosuch:/x", "BASE", "true"), (case.magnet.root / "nosuch").exists()
 
 
-@behaviour("A mount of a relative path, of a link's target, read-only, with `cached`, `z`, and with a comma and a quote in it", "here|there|here|here|odd|refused")
+@behaviour(
+    "A mount of a relative path, of a link's target, read-only, with `cached`, `z`, and with a comma and a quote in it",
+    "here|there|here|here|odd|refused",
+)
 def mounts(case: Case) -> object:
     case.files({"d/f": "here", "e/f": "there", 'o,"d/f': "odd"})
     (case.magnet.root / "link").symlink_to("e")
-    words = ["-v", "./d:/a", "-v", "./link:/b", "-v", "./d:/c:ro", "-v", "./d:/d:cached", "--mount", f'type=bind,"source={case.magnet.root}/o,""d",target=/e']
-    return _run(case, *words, "BASE", "sh", "-c", "for x in a b c d e; do cat /$x/f; printf '|'; done; touch /c/g 2>/dev/null || printf refused")
+    words = [
+        "-v",
+        "./d:/a",
+        "-v",
+        "./link:/b",
+        "-v",
+        "./d:/c:ro",
+        "-v",
+        "./d:/d:cached",
+        "--mount",
+        f'type=bind,"source={case.magnet.root}/o,""d",target=/e',
+    ]
+    return _run(
+        case,
+        *words,
+        "BASE",
+        "sh",
+        "-c",
+        "for x in a b c d e; do cat /$x/f; printf '|'; done; touch /c/g 2>/dev/null || printf refused",
+    )
 
 
 together = Together(SECTION, "container", in_one_container)
 add = together.add
-add("relabel", "A mount relabelled for SELinux, where there is none", see="ls /relabel", words=["-v", "./d:/relabel:z"], expected="f", files={"d/f": ""})
+add(
+    "relabel",
+    "A mount relabelled for SELinux, where there is none",
+    see="ls /relabel",
+    words=["-v", "./d:/relabel:z"],
+    expected="f",
+    files={"d/f": ""},
+)
 add(
     "workdir", "A working directory that is not there is made", see="cd /workdir/x && pwd",
     words=["-w", "/workdir/x"], expected="/workdir/x",
 )  # fmt: skip
 add("hostname", "`--hostname`", see="hostname", words=["--hostname=host-x"], expected="host-x")
-add("add_host", "`--add-host`", see="awk '$2 == \"foo\" {print $1}' /etc/hosts", words=["--add-host=foo:10.9.8.7"], expected="10.9.8.7")
+add(
+    "add_host",
+    "`--add-host`",
+    see="awk '$2 == \"foo\" {print $1}' /etc/hosts",
+    words=["--add-host=foo:10.9.8.7"],
+    expected="10.9.8.7",
+)
 add(
     "ulimit", "`--ulimit`", see="echo $(ulimit -Sn):$(ulimit -Hn)", words=["--ulimit=nofile=77:88", "--ulimit=nproc=999:999"], expected="77:88",
 )  # fmt: skip
@@ -103,12 +143,24 @@ add(
     "volume", "A named volume", see="awk '$2 == \"/volume\"' /proc/mounts | wc -l; touch /volume/f && ls /volume",
     words=["-v", "magnet-conformance:/volume"], expected="1\nf",
 )  # fmt: skip
-add("init", "`--init`: process 1 is one that reaps others", see="tr '\\0' ' ' </proc/1/cmdline | grep -c -e init -e catatonit -e tini", words=["--init"], expected="1")
+add(
+    "init",
+    "`--init`: process 1 is one that reaps others",
+    see="tr '\\0' ' ' </proc/1/cmdline | grep -c -e init -e catatonit -e tini",
+    words=["--init"],
+    expected="1",
+)
 add(
     "capabilities", "`--cap-drop` and `--cap-add`", see="awk '/CapEff/ {print $2}' /proc/self/status",
     words=["--cap-drop=all", "--cap-add=chown"], expected="0000000000000001",
 )  # fmt: skip
-add("dns", "`--dns`: the server that names are asked from", see="awk '/^nameserver/ {print $2}' /etc/resolv.conf", words=["--dns=10.9.8.6"], expected="10.9.8.6")
+add(
+    "dns",
+    "`--dns`: the server that names are asked from",
+    see="awk '/^nameserver/ {print $2}' /etc/resolv.conf",
+    words=["--dns=10.9.8.6"],
+    expected="10.9.8.6",
+)
 add(
     "memory", "`--memory`: the limit of its control group",
     see="cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes "
@@ -137,23 +189,60 @@ def environment(case: Case) -> object:
 def hosts(case: Case) -> object:
     out = _run(case, "--hostname", "itself", "BASE", "cat", "/etc/hosts")
     names = {word for line in out.splitlines() for word in line.partition("#")[0].split()[1:]}
-    usual = {"localhost", "ip6-localhost", "ip6-loopback", "ip6-localnet", "ip6-mcastprefix", "ip6-allnodes", "ip6-allrouters"}
+    usual = {
+        "localhost",
+        "ip6-localhost",
+        "ip6-loopback",
+        "ip6-localnet",
+        "ip6-mcastprefix",
+        "ip6-allnodes",
+        "ip6-allrouters",
+    }
     return sorted(names - usual - {"itself"})
 
 
-@behaviour("`-e` with spaces, quotes, newlines and nothing; `-e NAME` takes the caller's value, and none where there is none", "b = c|'q' \"d\" $HOME|line 1\nline 2||1|unset|")
+@behaviour(
+    "`-e` with spaces, quotes, newlines and nothing; `-e NAME` takes the caller's value, and none where there is none",
+    "b = c|'q' \"d\" $HOME|line 1\nline 2||1|unset|",
+)
 def env(case: Case) -> object:
-    words = ["-e", "A=b = c", "-e", "B='q' \"d\" $HOME", "-e", "C=line 1\nline 2", "-e", "D=", "-e", "NO_COLOR", "-e", "NO_SUCH"]
-    return _run(case, *words, "BASE", "sh", "-c", r'printf "%s|" "$A" "$B" "$C" "${D-unset}" "${NO_COLOR-unset}" "${NO_SUCH-unset}"')
+    words = [
+        "-e",
+        "A=b = c",
+        "-e",
+        "B='q' \"d\" $HOME",
+        "-e",
+        "C=line 1\nline 2",
+        "-e",
+        "D=",
+        "-e",
+        "NO_COLOR",
+        "-e",
+        "NO_SUCH",
+    ]
+    return _run(
+        case,
+        *words,
+        "BASE",
+        "sh",
+        "-c",
+        r'printf "%s|" "$A" "$B" "$C" "${D-unset}" "${NO_COLOR-unset}" "${NO_SUCH-unset}"',
+    )
 
 
-@behaviour("`--env-file`: quotes are part of a value, `#` begins a comment, a name alone takes the caller's value", "\"q\"|1|unset")
+@behaviour(
+    "`--env-file`: quotes are part of a value, `#` begins a comment, a name alone takes the caller's value",
+    '"q"|1|unset',
+)
 def env_file(case: Case) -> object:
     case.write(vars='# comment\nA="q"\nNO_COLOR\nNO_SUCH\n')
     return _run(case, "--env-file", "vars", "BASE", "sh", "-c", r'printf %s "$A|${NO_COLOR-unset}|${NO_SUCH-unset}"')
 
 
-@behaviour("The image's `ENTRYPOINT` and `CMD`, arguments in place of `CMD`, and `--entrypoint` in place of both", ["entry default\n", "entry given\n", "over"])
+@behaviour(
+    "The image's `ENTRYPOINT` and `CMD`, arguments in place of `CMD`, and `--entrypoint` in place of both",
+    ["entry default\n", "entry given\n", "over"],
+)
 def entrypoint(case: Case) -> object:
     case.dockerfile('ENTRYPOINT ["echo", "entry"]', 'CMD ["default"]')
     case.build()
@@ -170,15 +259,19 @@ def network_none(case: Case) -> object:
 
 @behaviour("`--network host`: this machine's interfaces", True)
 def network_host(case: Case) -> object:
-    out = _run(case, "--network", "host", "BASE", "cat", "/proc/net/dev")
-    here = {line.split(":")[0].strip() for line in Path("/proc/net/dev").read_text().splitlines()[2:]}
-    return {name for name in here if not name.startswith("veth")} <= {line.split(":")[0].strip() for line in out.splitlines()}
+    before = interfaces()
+    seen = _run(case, "--network", "host", "BASE", "ls", "/sys/class/net").split()
+    # Other containers' come and go.
+    return before & interfaces() <= set(seen)
 
 
 # ---- how it ends ----------------------------------------------------------------------------------------------------
 
 
-@behaviour("The exit code is the command's; 127 and 126 where there is no such program, or it cannot be run; 137 where it was killed", [125, 127, 126, 137])
+@behaviour(
+    "The exit code is the command's; 127 and 126 where there is no such program, or it cannot be run; 137 where it was killed",
+    [125, 127, 126, 137],
+)
 def exit_codes(case: Case) -> object:
     commands = (["sh", "-c", "exit 125"], ["/nosuch"], ["/etc"], ["sh", "-c", "sleep 9 & kill -9 $!; wait $!"])
     return [case.end("run", "--rm", "BASE", *command)[0] for command in commands]
@@ -205,15 +298,29 @@ def dashes(case: Case) -> object:
     return case.end("run", "--rm", "BASE", "--", "true")[0]
 
 
-@behaviour("An image that is not here and must not be fetched: an error", (3, "no image `localhost/test-nosuch` in ENGINE, and `pull` is `never`"))
+@behaviour(
+    "An image that is not here and must not be fetched: an error",
+    (3, "no image `localhost/test-nosuch` in ENGINE, and `pull` is `never`"),
+)
 def no_image(case: Case) -> object:
     return case.error("run", "--rm", "--pull=never", "localhost/test-nosuch", "true")
 
 
-@behaviour("SIGTERM to magnet while a container runs, which ignores it: exit code 130, and the container is gone", (130, []))
+@behaviour(
+    "SIGTERM to magnet while a container runs, which ignores it: exit code 130, and the container is gone", (130, [])
+)
 def stopped(case: Case) -> object:
     case.write(ready="")
-    words = ("run", "--rm", "-v", "./ready:/ready", case.base, "sh", "-c", "trap : TERM; echo ready >/ready; while :; do sleep 1; done")
+    words = (
+        "run",
+        "--rm",
+        "-v",
+        "./ready:/ready",
+        case.base,
+        "sh",
+        "-c",
+        "trap : TERM; echo ready >/ready; while :; do sleep 1; done",
+    )
     with case.magnet.running(*words) as process:
         for _ in range(300):
             if (case.magnet.root / "ready").read_text() or process.poll() is not None:
@@ -229,11 +336,59 @@ def stopped(case: Case) -> object:
 # ---- containers that stay -------------------------------------------------------------------------------------------
 
 
+STARTING = """
+from magnet import Secret, target
+
+
+@target
+def go(t):
+    serve = "trap 'echo bye; exit 5' TERM; echo ready >/ready; echo hello; while :; do sleep 0.1; done"
+    with t.start("BASE", "sh", "-c", serve, health="test -e /ready", wait="healthy") as one:
+        t.output(one.exec("cat", "/ready").output.strip())
+        t.run("BASE", "sh", "-c", "echo beside >/dev/null", network=one)
+        t.output(one.logs().strip())
+        t.output(str(one.stop()))
+        t.output(str(one.wait()))
+    t.output(str(one.is_running()))
+"""
+
+
+@behaviour(
+    "`t.start`: a container that is waited for until it is healthy, in which programs are run, whose network is shared, "
+    "that is stopped and is gone",
+    ["ready", "hello", "5", "5", "False"],
+)
+def started(case: Case) -> object:
+    case.files({"magnetfile.py": STARTING})
+    return case.ok("go").splitlines()
+
+
+SECRETS = """
+from magnet import Secret, target
+
+
+@target
+def go(t):
+    words = ("sh", "-c", "cat /run/secrets/s; echo; id -u")
+    t.run("BASE", *words, secrets=[Secret("s", file="secret")], user="1234", attach=True)
+"""
+
+
+@behaviour("`secrets=` of `t.run`: a file below `/run/secrets` that the container's user may read", "value\n1234\n")
+def secrets(case: Case) -> object:
+    case.files({"magnetfile.py": SECRETS, "secret": "value"})
+    (case.magnet.root / "secret").chmod(0o600)
+    return case.ok("go")
+
+
 @behaviour("`--detach`: the container's id on stdout, and it runs on", [True, True])
 def detach(case: Case) -> object:
     container = case.ok("run", "-d", "BASE", "sleep", "100").strip()
     try:
-        return [len(container) == 64, case.magnet.engine("inspect", "--format", "{{.State.Running}}", container) == "true\n"]
+        return [
+            len(container) == 64,
+            case.magnet.engine("inspect", "--format", "{{.State.Running}}", container) == "true\n",
+        ]
     finally:
         _remove(case, container)
 

@@ -1,10 +1,12 @@
 """What goes wrong with the engines themselves, as users report it, and must not through magnet."""
 
+import json
 import os
 import re
 import signal
 import subprocess
 import time
+from base64 import b64decode
 from pathlib import Path
 
 from tests.conformance.behaviours import Behaviour, Case, Differs, Section
@@ -47,7 +49,9 @@ def _wait_for(seconds: str, process: "subprocess.Popen[bytes]") -> None:
 
 def _sleeps(seconds: str) -> bool:
     """Whether a step runs that sleeps so long."""
-    return any(_command(path) in (f"sleep {seconds}", f"/bin/sh -c sleep {seconds}") for path in Path("/proc").glob("[0-9]*"))
+    return any(
+        _command(path) in (f"sleep {seconds}", f"/bin/sh -c sleep {seconds}") for path in Path("/proc").glob("[0-9]*")
+    )
 
 
 def _command(process: Path) -> str:
@@ -95,9 +99,20 @@ def clipped(case: Case) -> object:
     return len(re.findall(r"\bline \d+$", log, re.MULTILINE)) >= 60000 or "BUILDKIT_STEP_LOG_MAX" in log + result.err
 
 
-@behaviour("A step's last words without a newline are its own, and do not run into the engine's", "last words\n")
+@behaviour(
+    "A step's last words without a newline are its own, and the next step is told apart",
+    [("[2/3] RUN printf 'last words'", "last words"), ("[3/3] RUN true", "")],
+)
 def last_words(case: Case) -> object:
-    return case.steps("RUN echo; printf 'last words'").lstrip()
+    case.dockerfile("RUN printf 'last words'", "RUN true")
+    result = case.magnet("--progress=rawjson", "build", "--no-cache", ".")
+    events = [json.loads(line) for line in result.out.splitlines() if line.startswith(b"{")]
+    names = {one["digest"]: one["name"] for event in events for one in event.get("vertexes", ())}
+    said = dict.fromkeys((name for name in names.values() if re.match(r"\[[23]/3\] RUN", name)), "")
+    for log in (one for event in events for one in event.get("logs", ())):
+        if names.get(log["vertex"]) in said:
+            said[names[log["vertex"]]] += b64decode(log["data"]).decode()
+    return list(said.items())
 
 
 @behaviour("`--secret id=ID,env=NAME`: the value is in a file for the step, and in no log", ("value-of-it", False))
@@ -134,7 +149,9 @@ def at_once(case: Case) -> object:
     case.dockerfile("RUN cat /proc/sys/kernel/random/uuid >/uuid; sleep 1")
     argv = case.magnet.argv("build", "-q", ".")
     running = [
-        subprocess.Popen(argv, cwd=case.magnet.root, env=case.magnet.env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        subprocess.Popen(
+            argv, cwd=case.magnet.root, env=case.magnet.env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
         for _ in range(3)
     ]
     said = [one.communicate(timeout=120)[0] for one in running]

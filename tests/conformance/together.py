@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tests.conformance.behaviours import Behaviour, Case, Cell, Differs, Refused, Section
+from tests.conformance.behaviours import Behaviour, Case, Differs, Refused, Section
 
 NO_FILES: Mapping[str, str] = {}
 
