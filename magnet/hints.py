@@ -12,6 +12,10 @@ _KNOWN = (
         "or it lacks its `#!` line",
     ),
     (
+        r"frontend gateway\.v0: failed to do request|resolve source metadata for \S*docker/dockerfile:",
+        "BuildKit cannot fetch the image that `# syntax=` names, which it needs for what it has not by itself",
+    ),
+    (
         r"toomanyrequests|429 Too Many Requests",
         "the registry limits how much is pulled: log in to it, or pull less often",
     ),

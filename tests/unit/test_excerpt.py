@@ -135,6 +135,13 @@ def test_an_excerpt_of_one_line_is_that_line(file: Path) -> None:
                 "open /etc/containers/policy.json: no such file or directory",
             )
         ],
+        *[
+            ("", said, "BuildKit cannot fetch the image that `# syntax=` names")
+            for said in (
+                "failed to solve with frontend dockerfile.v0: failed to solve with frontend gateway.v0: failed to do request",
+                "failed to resolve source metadata for docker.io/docker/dockerfile:1: failed to do request: Head ...",
+            )
+        ],
     ],
 )
 def test_a_hint_says_what_to_do(step: str, said: str, words: str) -> None:

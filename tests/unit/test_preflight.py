@@ -250,6 +250,7 @@ def test_an_owner_beyond_the_ids_of_a_rootless_engine_is_refused(check: Check) -
     text = "FROM scratch\nARG U=70000\nCOPY --chown=1:$U a /\n"
     check(podman("5.4.2"), text, FILES)
     check(podman("5.4.2", rootless=True, ids=65537), text, FILES, build_args={"U": "65536"})
+    refused(check, podman("5.4.2", rootless=True, ids=65537), text, FILES, build_args={"U": "65537"})
     error = refused(check, podman("5.4.2", rootless=True, ids=65537), text, FILES)
     assert error.message == (
         "podman 5.4.2 rootless cannot do `--chown=1:70000`: its containers have the ids below 65537 only"

@@ -61,6 +61,13 @@ def test_stages_that_are_not_needed_keep_their_number_and_their_name_and_nothing
     )
 
 
+def test_what_a_needed_stage_starts_from_is_written_out() -> None:
+    text = "ARG V=1\nFROM a:$V\nFROM b:$V AS two\nFROM c AS three\nCOPY --from=0 x /\n"
+    assert change(text, only_needed=True) == (
+        "ARG V=1\nFROM a:1\nFROM scratch AS two\nFROM c AS three\nCOPY --from=0 x /\n"
+    )
+
+
 def test_a_stage_that_is_not_the_last_can_be_made_so() -> None:
     assert change("FROM a\nRUN a\n\nFROM b\nRUN <<E\nx\nE\nFROM c\n", "1", nothing_after=True) == (
         "FROM a\nRUN a\n\nFROM b\nRUN <<E\nx\nE\n#\n#"

@@ -57,6 +57,7 @@ def used(text: str, stage: str | None = None, **build_args: str) -> list[tuple[s
         ("RUN echo ${X#a} ${X:?b}", []),
         ("CMD [\"${X#a}\"]", []),
         ("ONBUILD COPY --link a /", [("copy-link", "COPY --link", 2)]),
+        ("VOLUME /v\nONBUILD RUN true\nFROM a AS b\nFROM b", []),
         ("VOLUME /v\nCOPY a /v\nRUN true", [("volume-writes", "RUN after VOLUME", 4)]),
         ("RUN true\nVOLUME /v", []),
         ("USER 7\nWORKDIR /w", [("workdir-owner", "WORKDIR after USER", 3)]),
@@ -76,6 +77,12 @@ def test_what_a_stage_that_is_not_needed_uses_does_not_count() -> None:
 def test_volumes_and_the_user_are_those_of_the_stages_below_as_well() -> None:
     text = "FROM a AS one\nVOLUME /v\nUSER 7\nFROM one AS two\nWORKDIR /w\nFROM two\nRUN true\n"
     assert used(text) == [("workdir-owner", "WORKDIR after USER", 5), ("volume-writes", "RUN after VOLUME", 7)]
+
+
+def test_what_an_onbuild_does_in_the_next_stage_stands_where_the_onbuild_does() -> None:
+    assert used("FROM a AS one\n\nVOLUME /v\nONBUILD RUN true\nFROM one\n") == [
+        ("volume-writes", "RUN after VOLUME", 4)
+    ]
 
 
 def test_what_stands_in_a_from_or_before_it_counts() -> None:
