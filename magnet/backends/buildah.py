@@ -188,6 +188,7 @@ class Buildah(MakesLists):
             workdir=config.get("WorkingDir") or "",
             labels=config.get("Labels") or {},
             has_triggers=bool(config.get("OnBuild")),
+            healthcheck=tuple((config.get("Healthcheck") or {}).get("Test") or ()),
             volumes=tuple(config.get("Volumes") or ()),
             layers=tuple((described.get("rootfs") or {}).get("diff_ids") or ()),
         )

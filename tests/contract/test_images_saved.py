@@ -41,6 +41,7 @@ def save(t):
 def load(t, path: str):
     image = t.load(path)
     assert image.tags == (TAG,), image.tags
+    assert image.healthcheck == ("CMD-SHELL", "true"), image.healthcheck
     assert t.inspect(TAG).id == image.id
     t.output(image.id)
 """
