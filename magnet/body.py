@@ -794,7 +794,7 @@ def _check_outputs(outputs: Iterable[Output]) -> None:
         if output.type != "oci-archive":
             raise MagnetfileError(
                 f"a `{output.type}` holds an image of one platform, and several are asked for",
-                hint='write an `oci-archive`, or build for each `platform` by itself',
+                hint="write an `oci-archive`, or build for each `platform` by itself",
             )
 
 

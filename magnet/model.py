@@ -121,8 +121,9 @@ class Mount:
     """A bind mount: a file or directory of this machine at `target` in a container.
 
     `source` is relative to the magnetfile's directory, or absolute; it must exist. `consistency` (`cached`,
-    `delegated`, `consistent`) is Docker Desktop's and has no effect on other engines. `relabel` gives the source a label
-    with which containers may use it where SELinux is enforced: all of them (`shared`), or this one alone (`private`).
+    `delegated`, `consistent`) is Docker Desktop's and has no effect on other engines. `relabel` gives the source a
+    label with which containers may use it where SELinux is enforced: all of them (`shared`), or this one alone
+    (`private`).
     """
 
     source: str | Path
