@@ -268,7 +268,8 @@ class T:
         `options` are further options of the engine in the spelling that docker and podman share. `output` is where the
         result is written besides. With a `source_date_epoch`, in seconds since 1970, all that the build adds is of that
         time, and two builds of one key are one image. Steps are taken from repositories of a registry (`cache_from`),
-        and left there (`cache_to`). Raises CommandFailed when the build fails, EngineError when the engine cannot do it.
+        and left there (`cache_to`). Raises CommandFailed when the build fails, EngineError when the engine cannot do
+        it.
         """
         # A run that builds nothing does without.
         from magnet.preparation import Recipe

@@ -8,8 +8,8 @@ _KNOWN = (
     (r"no space left on device", "the disk is full: `magnet cache prune` frees what newer builds have superseded"),
     (
         r"exec format error",
-        "the program is for another platform than this machine's, where that takes qemu in binfmt_misc (see `platform=`), "
-        "or it lacks its `#!` line",
+        "the program is for another platform than this machine's, where that takes qemu in binfmt_misc "
+        "(see `platform=`), or it lacks its `#!` line",
     ),
     (
         r"frontend gateway\.v0: failed to do request|resolve source metadata for \S*docker/dockerfile:",
