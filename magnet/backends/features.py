@@ -92,9 +92,7 @@ FEATURES = (
     ),
     Feature("foreign-syntax", "a `# syntax=` of others than docker/dockerfile", {"buildkit": ALWAYS}),
     Feature("from-platform", "`FROM --platform`", _everywhere_but("legacy")),
-    Feature(
-        "volume-writes", "RUN that writes into a VOLUME", {"buildkit": ALWAYS, "podman": "5.2", "buildah": "1.37"}
-    ),
+    Feature("volume-writes", "RUN that writes into a VOLUME", {"buildkit": ALWAYS, "podman": "5.2", "buildah": "1.37"}),
     Feature("workdir-owner", "a WORKDIR that belongs to the USER", _everywhere_but("legacy")),
 )
 """Every feature, in the order in which they are shown."""

@@ -9,7 +9,7 @@ from magnet.backends import choose
 from tests.contract.engines import PREFIX, Column, Magnet
 
 # The features that lines use, the lines, and what then is to be found in the image, as a shell tells it.
-USES = (
+USES: tuple[tuple[set[str], str, str, str], ...] = (
     (set(), "RUN grep CapEff /proc/self/status >/may", "cat /may", "CapEff:\t00000000a80425fb"),
     ({"heredoc"}, "RUN <<EOF\necho here >/heredoc\nEOF", "cat /heredoc", "here"),
     ({"run-mount"}, "RUN --mount=type=tmpfs,target=/c echo 1 >/c/x && ls /c >/mounted", "cat /mounted", "x"),
