@@ -20,6 +20,7 @@ from blake3 import blake3
 
 from magnet.backends import builders
 from magnet.backends.base import Engine
+from magnet.backends.features import features_of
 from magnet.building import Builder
 from magnet.cache import KEPT, BuildCache, BuildName, Hit, Miss, reference
 from magnet.errors import Canceled, CommandFailed, EngineError
@@ -34,7 +35,7 @@ from magnet.workspace import Workspace
 
 KEY = CacheKey({"context": "x"})
 DOCKERFILE = "FROM base\nARG MODE=fast\nCOPY src /\nCMD app\n"
-PODMAN = Engine("podman", "5.0", builder="buildkit")
+PODMAN = Engine("podman", "5.0", builder="buildkit", features=features_of("podman", "5.0"))
 
 
 @dataclass
