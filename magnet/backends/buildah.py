@@ -111,13 +111,15 @@ class Buildah(MakesLists):
         config = [f"--label={name}={value}" for name, value in request.labels.items() if name != RUN_LABEL]
         config += [f"--env={name}" for name in request.secret_env]
         configure = Command((self.program, "config", *config, container), env=request.secret_env)
+        # A `--` in front of the command would be taken for one that ends the options.
+        end = ("--",) if words[0] == "--" else ()
         return RunPlan(
             before=(
                 self._command("from", "--pull-never", f"--name={container}", *self._from_flags(request), image.id),
                 *([configure] if config else ()),
                 *self._workdir_commands(request, image, container),
             ),
-            main=self._command("run", *self._run_flags(request), "--", container, *words),
+            main=self._command("run", *self._run_flags(request), "--", container, *end, *words),
             after=(self._command("rm", container),) if request.remove else (),
         )
 

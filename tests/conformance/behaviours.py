@@ -162,6 +162,10 @@ class Section:
         return add
 
 
+INTERFACES = "tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' ' | sort"
+"""A script that prints the network interfaces that it sees: /sys may be this machine's in another network, too."""
+
+
 def interfaces() -> set[str]:
     """The network interfaces of this machine, or of whatever runs the tests."""
     return set(os.listdir("/sys/class/net"))

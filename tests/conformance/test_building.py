@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.conformance.behaviours import Behaviour, Case, Section, interfaces
+from tests.conformance.behaviours import INTERFACES, Behaviour, Case, Section, interfaces
 from tests.conformance.conftest import Judge
 from tests.conformance.together import Together, in_the_steps_of_one_build
 from tests.contract.test_images_saved import forget
@@ -166,13 +166,13 @@ def platform_of_base(case: Case) -> object:
 
 @behaviour("`--network none`: a step sees no interface but `lo`", "lo\n")
 def network_none(case: Case) -> object:
-    return case.steps("RUN ls /sys/class/net", words=["--network", "none"])
+    return case.steps(f"RUN {INTERFACES}", words=["--network", "none"])
 
 
 @behaviour("`--network host`: a step sees this machine's interfaces", True)
 def network_host(case: Case) -> object:
     before = interfaces()
-    seen = case.steps("RUN ls /sys/class/net", words=["--network", "host"]).split()
+    seen = case.steps(f"RUN {INTERFACES}", words=["--network", "host"]).split()
     # Other containers' come and go.
     return before & interfaces() <= set(seen)
 
