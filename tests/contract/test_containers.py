@@ -189,7 +189,7 @@ def test_a_container_that_is_kept_goes_on_running(project: Magnet) -> None:
     try:
         assert project.engine("inspect", "--format", "{{.State.Running}}", container) == "true\n"
     finally:
-        project.engine("rm", "--force", container)
+        project.engine("rm", "--force", *(["--time=0"] if project.column.backend == "podman" else []), container)
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL], ids=["interrupted", "killed"])
