@@ -442,7 +442,8 @@ class T:
             request = self._provided(request, secrets, used, keep=not remove)
             write = used.enter_context(self._attached()) if attach and not tty else None
             result = self.backend.run(
-                request, self._shell, self._container_id(), stdin=stdin, write=write, pull=_pull(pull), platform=Platform.parse(platform) if platform else None,
+                request, self._shell, self._container_id(), stdin=stdin, write=write, pull=_pull(pull),
+                platform=Platform.parse(platform) if platform else None,
             )  # fmt: skip
         if check and result.returncode != 0:
             words = " ".join(map(str, command)) or _reference(image)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from e2b_dockerfile_utils import PatternMatcher
 
 PERMISSIONS = 0o777
-"""The bits of a mode that count: engines differ in what they keep of setuid, setgid and sticky, and magnet keeps none."""
+"""The bits of a mode that count. Engines differ in what they keep of setuid, setgid and sticky; magnet keeps none."""
 
 _SPECIAL = {stat.S_IFSOCK: "a socket", stat.S_IFIFO: "a named pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 

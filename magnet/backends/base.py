@@ -296,7 +296,7 @@ class Backend(ABC):
         self.leave_cache(request, image, shell)
         return replace(image, tags=request.tags)
 
-    def leave_cache(self, request: BuildRequest, image: Image, shell: Shell) -> None:
+    def leave_cache(self, request: BuildRequest, image: Image, shell: Shell) -> None:  # noqa: B027 - most do nothing
         """Leave the steps of a build in the registries of its `cache_to`, where building it has not done so."""
 
     def build_files(self, request: BuildRequest, shell: Shell) -> None:

@@ -62,7 +62,7 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list
 echo "$*" >> {tmp_path}/calls
 case $1 in
 version) echo '{{"Client": {{"Version": "20.10"}}, "Server": {{"Version": "20.10"}}}}' ;;
-info) echo '[]' ;;
+info) echo '{{}}' ;;
 image) echo '{json.dumps(INSPECTED)}' ;;
 esac
 """
