@@ -134,8 +134,8 @@ class Podman(MakesLists):
     def _told_apart(self, wanted: Sequence[str], command: Command, answer: Completed) -> Mapping[str, Image | None]:
         """The images by the names that were asked for: those that are here come in order, others are named on stderr.
 
-        4.3 says `Error: inspecting object: localhost/app:1: image not known`; 5.4 leaves out `inspecting object: `, and in
-        all but one of them `Error: `, too.
+        4.3 says `Error: inspecting object: localhost/app:1: image not known`; 5.4 leaves out `inspecting object: `, and
+        in all but one of them `Error: `, too.
         """
         said = [f" {line}" for line in answer.stderr.decode(errors="replace").splitlines()]
         missing = {name for name in wanted if any(line.endswith(f" {name}: image not known") for line in said)}
