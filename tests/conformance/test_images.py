@@ -326,7 +326,7 @@ def copied(case: Case) -> object:
 
 def _another_engine(case: Case) -> str:
     if case.magnet.column.is_rootless:
-        return {"podman": "buildah", "buildah": "podman"}[case.magnet.column.backend]
+        return {"podman": "buildah"}.get(case.magnet.column.backend, "podman")
     return "podman" if case.magnet.column.backend == "docker" else "docker"
 
 
