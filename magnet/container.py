@@ -265,6 +265,8 @@ class Container:
         is_missing = done.returncode in (126, 127) and ("not found" in said or "no such file" in said)
         if not is_missing:
             self._check_running()
+        if done.returncode == 255 and "OCI runtime error" in said and "is a directory" in said:
+            return 126  # of what is no program; podman 5 has no code of its own for this one
         return 127 if is_missing else done.returncode
 
     def _check_running(self) -> None:

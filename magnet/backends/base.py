@@ -547,7 +547,8 @@ class Backend(ABC):
             f"{self.engine.name} build {ending(done.returncode)}",
             returncode=done.returncode,
             step=step,
-            said=done.tail[-DETAIL_LINES:],
+            # BuildKit shows some lines of the Dockerfile after what the step said.
+            said=done.tail[-2 * DETAIL_LINES :],
             detail=self.failed_step(_output(done)) or done.tail[-DETAIL_LINES:],
         )
 
