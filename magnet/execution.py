@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from magnet import interrupts, project, runs
 from magnet.backends import check_name, remove_containers
-from magnet.body import Session
 from magnet.buildfile import Buildfile, Call, importing_from
 from magnet.errors import ContainerFailed, UsageError
 from magnet.failures import report
@@ -20,6 +19,7 @@ from magnet.progress.choosing import check_display, detect_service, make_display
 from magnet.progress.consumer import Consumer
 from magnet.redact import Redactor
 from magnet.running import Run, digest
+from magnet.session import Session
 from magnet.settings import Settings
 from magnet.values import frozen
 from magnet.workspace import BUILD_DIRECTORY, Workspace, prepare_build_directory

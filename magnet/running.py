@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from blake3 import blake3
 
-from magnet.body import Session, T
+from magnet.body import T
 from magnet.buildfile import Call, Needed, as_call, user_frames
 from magnet.errors import Canceled, MagnetError, NeedFailed
 from magnet.events import SolveStatus, Vertex
 from magnet.model import Project
 from magnet.scheduler import Scheduler
+from magnet.session import Session
 from magnet.values import frozen, replace
 
 if TYPE_CHECKING:

@@ -26,9 +26,9 @@ from magnet.values import frozen
 from magnet.workspace import BUILD_DIRECTORY
 
 if TYPE_CHECKING:
-    from magnet.body import Session
     from magnet.building import Answer
     from magnet.index import Tree
+    from magnet.session import Session
 
 SCHEMA = "magnet target 1"
 """Changes when what keys are made of does, or what records hold."""

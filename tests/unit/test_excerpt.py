@@ -123,7 +123,11 @@ def test_an_excerpt_of_one_line_is_that_line(file: Path) -> None:
         ("[2/2] COPY a /", 'failed to compute cache key: "/a" not found: not found', "magnet --files"),
         ("[2/2] ADD a /", "ADD failed: file not found in build context", "magnet --files"),
         ("[2/2] RUN ./x", "/bin/sh: ./x: Permission denied", "chmod"),
-        ("[2/2] RUN x", "executor failed running [/bin/sh -c x]: unable to find user 7: invalid argument", "/etc/passwd"),
+        (
+            "[2/2] RUN x",
+            "executor failed running [/bin/sh -c x]: unable to find user 7: invalid argument",
+            "/etc/passwd",
+        ),
         *[
             ("[2/2] RUN x", said, "`magnet --backend podman doctor`")
             for said in (

@@ -12,8 +12,8 @@ import pytest
 
 from magnet import default_magnetfile as default
 from magnet import delivery
+from magnet.asked import check_outputs, epoch, platforms_of, repositories
 from magnet.backends.base import Backend
-from magnet.body import _caches, _check_outputs, _epoch, _platforms
 from magnet.delivery import Variants
 from magnet.errors import EngineError, MagnetError, MagnetfileError, UsageError
 from magnet.model import Command, Image, Output, Platform
@@ -369,18 +369,18 @@ def test_several_platforms_are_those_between_commas_or_of_several_options() -> N
 
 
 def test_values_that_make_no_sense_are_errors_that_say_what_does() -> None:
-    assert (_epoch(None), _epoch(0), _epoch("17")) == (None, 0, 17)
+    assert (epoch(None), epoch(0), epoch("17")) == (None, 0, 17)
     for value in (-1, "today", "1.5", True):
         with pytest.raises(MagnetfileError, match="is no time for `source_date_epoch`"):
-            _epoch(value)
-    assert _caches("r.io/a") == ("r.io/a",)
+            epoch(value)
+    assert repositories("r.io/a") == ("r.io/a",)
     for name in ("app", "r.io/a@sha256:1", "type=gha,x/y"):
         with pytest.raises(MagnetfileError, match="is no repository for the steps of a build"):
-            _caches([name])
-    assert _platforms(None, ["linux/amd64", "linux/amd64"]) == (Platform("linux", "amd64"),)
+            repositories([name])
+    assert platforms_of(None, ["linux/amd64", "linux/amd64"]) == (Platform("linux", "amd64"),)
     with pytest.raises(MagnetfileError, match="both `platform` and `platforms` are given"):
-        _platforms("linux/amd64", "linux/arm64")
+        platforms_of("linux/amd64", "linux/arm64")
     with pytest.raises(MagnetfileError, match="`zip` is not a type of output"):
         Output("zip", "x")  # type: ignore[arg-type]
     with pytest.raises(MagnetfileError, match="a `tar` holds an image of one platform"):
-        _check_outputs([Output("tar", "x")])
+        check_outputs([Output("tar", "x")])

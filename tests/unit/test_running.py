@@ -14,13 +14,14 @@ import pytest
 from blake3 import blake3
 
 from magnet import running
-from magnet.body import Session, T
+from magnet.body import T
 from magnet.buildfile import Call, load, target
 from magnet.errors import Canceled, CommandFailed, MagnetError, MagnetfileError, NeedFailed
 from magnet.events import SolveStatus, Vertex, VertexLog
 from magnet.model import Project
 from magnet.process import Children
 from magnet.running import Run, digest
+from magnet.session import Session
 from magnet.values import replace
 from magnet.workspace import Workspace
 

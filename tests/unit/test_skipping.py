@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from magnet.body import Session
 from magnet.buildfile import load
 from magnet.events import SolveStatus
 from magnet.index import FileIndex
@@ -26,6 +25,7 @@ from magnet.outputs import Store
 from magnet.process import Children
 from magnet.records import Records, open_records, prune, size
 from magnet.running import Run
+from magnet.session import Session
 from magnet.workspace import Workspace
 
 TIMEOUT = 20.0

@@ -1,0 +1,145 @@
+"""What every target can do: print, run programs, and know its project."""
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from magnet.buildfile import Call
+from magnet.errors import CommandFailed, MagnetfileError
+from magnet.events import SolveStatus, Vertex, VertexLog
+from magnet.model import (
+    Command,
+    Project,
+    Secret,
+)
+from magnet.process import Shell, Write, ending, render, render_script
+from magnet.session import Session
+
+if TYPE_CHECKING:
+    from magnet.backends.base import Backend
+
+
+Words = str | Path
+
+
+class Acting:
+    """A running target, as far as it needs neither images nor containers."""
+
+    def __init__(self, call: Call[Any], vertex: Vertex, session: Session) -> None:
+        self._call = call
+        self._vertex = vertex
+        self._session = session
+        self._shell = self._make_shell(session.project.root, session.environ)
+        self._skipped: list[bool] = []
+        self._took: list[int | None] = []
+
+    @property
+    def name(self) -> str:
+        """The target's name, with its arguments."""
+        return self._call.name
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether all that this target did was to find its builds done."""
+        return bool(self._skipped) and all(self._skipped)
+
+    @property
+    def took(self) -> int | None:
+        """The nanoseconds that the builds took that were found done, if there were no others, and it is known."""
+        known = [took for took in self._took if took is not None]
+        return sum(known) if self.is_cached and len(known) == len(self._took) else None
+
+    @property
+    def project(self) -> Project:
+        """The project's root, name and version."""
+        return self._session.project
+
+    @property
+    def backend(self) -> "Backend":
+        """The backend that runs this target's builds and containers."""
+        return self._session.backend()
+
+    def print(self, *values: object) -> None:
+        """Print a line into the target's log and display, as the built-in print would."""
+        text = " ".join(map(str, values))
+        self._write(1, f"{text}\n".encode(errors="surrogateescape"))
+
+    def output(self, text: str) -> None:
+        """Print a line on magnet's own stdout, for a script that reads it, and into the log."""
+        with self._attached() as write:
+            write(1, f"{text}\n".encode(errors="surrogateescape"))
+
+    def exec(self, program: Words, *arguments: Words, cwd: Words = ".", env: Mapping[str, str] | None = None) -> None:
+        """Run a program on this machine to its end; CommandFailed when its exit code is not 0."""
+        command = Command((str(program), *map(str, arguments)), env=dict(env or {}))
+        directory = self.project.root / cwd
+        if not directory.is_dir():
+            raise MagnetfileError(f"the working directory `{cwd}` is not a directory")
+        self._skipped.append(False)
+        done = self._make_shell(directory, self._session.environ).run(command)
+        if done.returncode != 0:
+            raise CommandFailed(
+                f"`{program}` {ending(done.returncode)}", returncode=done.returncode, detail=done.tail[-8:]
+            )
+
+    def _secrets(self, secrets: Iterable[Secret]) -> tuple[Secret, ...]:
+        given = tuple(secrets)
+        if not given:
+            return ()
+        from magnet.secretfiles import located  # most builds and containers have none
+
+        return located(given, self.project.root, self._session.environ)
+
+    def _terminal(self) -> AbstractContextManager[object]:
+        """Keep the display off the terminal for the length of a block, in which this target uses it."""
+        return self._session.terminal(self._vertex.digest)
+
+    def _write(self, stream: int, data: bytes) -> None:
+        log = VertexLog(self._vertex.digest, stream, data, self._session.clock())
+        self._session.emit(SolveStatus(logs=(log,)))
+
+    def _echo(self, command: Command) -> None:
+        # The log shows what was set and run as its fields do; a dry run is a script.
+        if self._session.question is None:
+            self.print(render_script(command) if self._session.dry_run else render(command))
+
+    @contextmanager
+    def _attached(self) -> Iterator[Write]:
+        """What takes output to magnet's own streams, and into the log, for the length of a block."""
+        from magnet.redact import Redactor
+
+        sys.stdout.flush()
+        own = {1: sys.stdout.buffer, 2: sys.stderr.buffer}
+        redactor = Redactor(self._session.secrets)
+
+        def show(status: SolveStatus | None) -> None:
+            for log in status.logs if status else ():
+                own[log.stream].write(log.data)
+                own[log.stream].flush()
+
+        def write(stream: int, data: bytes) -> None:
+            status = SolveStatus(logs=(VertexLog(self._vertex.digest, stream, data, self._session.clock()),))
+            show(redactor.status(status))
+            self._session.emit(status)
+
+        with self._terminal():
+            try:
+                yield write
+            finally:
+                show(redactor.rest())
+
+    def _make_shell(self, cwd: Path, env: Mapping[str, str]) -> Shell:
+        return Shell(
+            children=self._session.children,
+            write=self._write,
+            echo=self._echo,
+            cwd=cwd,
+            env=env,
+            terminal=self._terminal,
+            dry_run=self._session.dry_run,
+            follow=self._session.emit,
+            clock=self._session.clock,
+            vertex=self._vertex.digest,
+        )

@@ -1,0 +1,96 @@
+"""What all targets of one run share."""
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from magnet.backends import choose
+from magnet.events import Clock, SolveStatus
+from magnet.model import Project
+from magnet.process import Children
+
+if TYPE_CHECKING:
+    from magnet.backends.base import Backend
+    from magnet.container import Started
+    from magnet.index import FileIndex
+    from magnet.questions import Question
+    from magnet.workspace import Workspace
+
+Emit = Callable[[SolveStatus], None]
+
+
+class Session:
+    """What all targets of one run share. The backend is chosen when the first target asks for an engine.
+
+    With a `question`, which goes with `dry_run`, nothing is built.
+    """
+
+    def __init__(
+        self,
+        *,
+        project: Project,
+        workspace: "Workspace",
+        children: Children,
+        emit: Emit,
+        clock: Clock,
+        environ: Mapping[str, str],
+        terminal: Callable[[str], AbstractContextManager[object]],
+        backend_name: str | None = None,
+        dry_run: bool = False,
+        force: bool = False,
+        question: "Question | None" = None,
+        secrets: tuple[str, ...] = (),
+        learn: Callable[[Iterable[str]], None] = lambda _: None,
+    ) -> None:
+        self.project = project
+        self.workspace = workspace
+        self.children = children
+        self.emit = emit
+        self.clock = clock
+        self.environ = environ
+        self.terminal = terminal
+        self.backend_name = backend_name
+        self.dry_run = dry_run
+        self.force = force
+        self.question = question
+        self.secrets = secrets
+        self._learn = learn
+        self.started: list[Started] = []
+        self._index: FileIndex | None = None
+        self._backend: Backend | None = None
+        self._lock = threading.Lock()
+
+    def backend(self) -> "Backend":
+        """The backend of this run."""
+        with self._lock:
+            if self._backend is None:
+                self._backend = choose(self.backend_name)
+            return self._backend
+
+    def index(self) -> "FileIndex":
+        """The index of the project's files."""
+        from magnet.index import FileIndex  # a run that builds nothing does without
+
+        with self._lock:
+            if self._index is None:
+                self._index = FileIndex(self.workspace.cache / "files.sqlite")
+            return self._index
+
+    def hide(self, secrets: Iterable[str]) -> None:
+        """Show these values nowhere from now on, as those that are known from the start."""
+        with self._lock:
+            values = tuple(value for value in secrets if value and value not in self.secrets)
+            self.secrets += values
+        self._learn(values)
+
+    def remove_started(self) -> None:
+        """Remove the containers that targets started and that are still there, the latest first; but not those kept."""
+        for one in reversed(self.started):
+            if not one.keep:
+                one.remove(one.shell)
+
+    def remove_leftovers(self) -> None:
+        """Remove the containers of this run that an interrupt left."""
+        if self._backend is not None:
+            self._backend.remove_containers(self.workspace.run_id)
