@@ -37,6 +37,11 @@ _KNOWN = (
         "a file that is to be run is not executable: `chmod +x` it, or `COPY --chmod=755`",
     ),
     (
+        r"buildah-cache.*permission denied",
+        "podman before 4.6 and buildah before 1.31 share /var/tmp/buildah-cache with all users: set TMPDIR to a "
+        "directory of your own",
+    ),
+    (
         r"unable to find user \d+: invalid argument",
         "rootless docker's BuildKit needs an /etc/passwd in the image for USER: `RUN touch /etc/passwd` before it",
     ),

@@ -96,6 +96,7 @@ class Buildah(MakesLists):
 
     def build_command(self, request: BuildRequest) -> Command:
         """`buildah build`, with the layer cache that it leaves off, and without the newer base that it would pull."""
+        containers.check_security(request.options, self.engine)
         arguments = (*build_arguments(request), *own_arguments(request), str(request.context))
         options = ("--layers", "--force-rm", "--pull=false", "--format=docker", CAPABILITIES)
         return Command((self.program, "build", *options, *arguments), stop_steps_first=True)
@@ -242,8 +243,8 @@ class Buildah(MakesLists):
         return containers.was_disturbed(output)
 
     def refused_build_options(self) -> Mapping[str, str]:
-        """None: buildah has them all."""
-        return {}
+        """Limits where a build would ignore them, or fail at them when it has begun."""
+        return containers.refused_build_options(self.engine, is_chroot=self._is_chroot)
 
     def refused_run_options(self) -> Mapping[str, str]:
         """What neither `buildah from` nor `buildah run` has, and what they ignore."""

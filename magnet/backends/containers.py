@@ -1,11 +1,12 @@
 """What podman and buildah share, being built on the same libraries: names, sizes, words for failures."""
 
 import re
+from collections.abc import Iterable, Mapping
 
 from magnet.backends.engine import Engine, version_numbers
 from magnet.errors import EngineError
 from magnet.events import Reader
-from magnet.model import BuildRequest, Network
+from magnet.model import BuildRequest, Network, Option
 from magnet.references import repository
 
 # An instruction may itself hold what ends it here, as JSON in a RUN does.
@@ -131,3 +132,22 @@ def human_size(size: int) -> str:
             return f"{amount:.3g}{unit}"
         amount /= 1000
     return f"{amount:.3g}TB"
+
+
+def refused_build_options(engine: Engine, *, is_chroot: bool) -> Mapping[str, str]:
+    """Options of builds that a rootless engine fails at when it has begun, and that its chroot isolation ignores."""
+    from magnet.backends.surroundings import LIMITS, refused_limits  # a build that is found done does without
+
+    limits = (*LIMITS, "--cgroup-parent")
+    ignored = dict.fromkeys(limits, "its chroot isolation ignores it") if is_chroot else {}
+    return {**dict.fromkeys(limits if refused_limits(engine) else (), "with cgroups v1 only root may"), **ignored}
+
+
+def check_security(options: Iterable[Option], engine: Engine) -> None:
+    """Refuse what podman and buildah know for containers, and not for builds: `no-new-privileges is not supported`."""
+    for option in options:
+        if option.name == "--security-opt" and (option.value or "").startswith("no-new-privileges"):
+            raise EngineError(
+                f"{engine} cannot build with `{option.argv()[0]}`: it has that for containers only",
+                hint="leave it out: the engines that would take it ignore it, or have no such builder",
+            )

@@ -244,7 +244,8 @@ class Docker(Backend):
     def refused_build_options(self) -> Mapping[str, str]:
         """What the builder would ignore or does not know."""
         if self.engine.builder == "legacy":
-            return {}
+            # "The daemon on this platform does not support setting security options on build"
+            return {"--security-opt": "it has that for containers only"}
         old = version_numbers(self.engine.version) < _LIMITS_SINCE
         return dict.fromkeys(_IGNORED | _IGNORED_ONCE if old else _IGNORED, "its BuildKit ignores it")
 

@@ -76,6 +76,7 @@ class Podman(MakesLists):
 
     def build_command(self, request: BuildRequest) -> Command:
         """`podman build`, in docker's image format: the other one drops HEALTHCHECK, ONBUILD and SHELL."""
+        containers.check_security(request.options, self.engine)
         arguments = (*build_arguments(request), *own_arguments(request), str(request.context))
         return Command((self.program, "build", "--format=docker", CAPABILITIES, *arguments), stop_steps_first=True)
 
@@ -187,8 +188,9 @@ class Podman(MakesLists):
         return containers.was_disturbed(output)
 
     def refused_build_options(self) -> Mapping[str, str]:
-        """None: podman has them all."""
-        return {}
+        """Limits where a build would ignore them, or fail at them when it has begun."""
+        is_chroot = os.environ.get("BUILDAH_ISOLATION") == "chroot"
+        return containers.refused_build_options(self.engine, is_chroot=is_chroot)
 
     def refused_run_options(self) -> Mapping[str, str]:
         """Limits where podman would ignore them."""

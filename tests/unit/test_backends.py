@@ -535,6 +535,7 @@ TRANSLATED = {"--add-host", "--cpus", "--tmpfs"}
 REFUSED_IN_BUILDS: Mapping[str, tuple[set[str], str]] = {
     "buildkit": (IGNORED_BY_BUILDKIT | {"--cgroup-parent"}, "its BuildKit ignores it"),
     "buildx": (IGNORED_BY_BUILDKIT, "its BuildKit ignores it"),
+    "legacy": ({"--security-opt"}, "it has that for containers only"),
 }
 
 
@@ -574,6 +575,35 @@ def test_every_option_of_a_build_is_handed_on_or_refused(name: str, shell: Shell
 
     names, why = REFUSED_IN_BUILDS.get("buildx" if name == "docker rootless" else name, (set(), ""))
     assert refused_options(ask, BUILD_OPTIONS) == refusals(backend.engine, names, why, BUILD_OPTIONS)
+
+
+@pytest.mark.parametrize("backend", [PODMAN, BUILDAH], ids=["podman", "buildah"])
+def test_limits_and_security_that_a_build_would_not_have_are_refused(
+    backend: Backend, shell: Shell, printed: list[Command], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusal_of(of: Backend, name: str, value: str) -> str | None:
+        wanted = replace(BUILD, iidfile=shell.cwd / "iid", options=(Option(name, value),))
+        try:
+            of.build(wanted, shell)
+        except EngineError as error:
+            return error.message
+        return None
+
+    rootless = type(backend)(replace(backend.engine, rootless=True, cgroup_version="1"))
+    newer = type(backend)(replace(rootless.engine, cgroup_version="2"))
+    assert [refusal_of(one, "--memory", "64m") for one in (backend, newer)] == [None, None]
+    assert refusal_of(rootless, "--cpuset-cpus", "0") == (
+        f"{rootless.engine} cannot do `--cpuset-cpus`: with cgroups v1 only root may"
+    )
+    assert refusal_of(backend, "--security-opt", "label=disable") is None
+    assert refusal_of(backend, "--security-opt", "no-new-privileges") == (
+        f"{backend.engine} cannot build with `--security-opt=no-new-privileges`: it has that for containers only"
+    )
+    monkeypatch.setenv("BUILDAH_ISOLATION", "chroot")
+    chroot = BUILDAH_CHROOT if backend is BUILDAH else PODMAN
+    assert refusal_of(chroot, "--memory", "64m") == (
+        f"{chroot.engine} cannot do `--memory`: its chroot isolation ignores it"
+    )
 
 
 @pytest.mark.parametrize(

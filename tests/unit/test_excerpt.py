@@ -122,6 +122,7 @@ def test_an_excerpt_of_one_line_is_that_line(file: Path) -> None:
         ("[2/2] RUN x", "exit code: 137", "memory"),
         ("[2/2] COPY a /", 'failed to compute cache key: "/a" not found: not found', "magnet --files"),
         ("[2/2] ADD a /", "ADD failed: file not found in build context", "magnet --files"),
+        ("[2/2] RUN --mount=type=cache,target=/c x", "mkdir /var/tmp/buildah-cache/ab: permission denied", "TMPDIR"),
         ("[2/2] RUN ./x", "/bin/sh: ./x: Permission denied", "chmod"),
         (
             "[2/2] RUN x",
