@@ -38,8 +38,7 @@ _KNOWN = (
     ),
     (
         r"buildah-cache.*permission denied",
-        "podman before 4.6 and buildah before 1.31 share /var/tmp/buildah-cache with all users: set TMPDIR to a "
-        "directory of your own",
+        "older podman and buildah share /var/tmp/buildah-cache with all users: set TMPDIR to a directory of your own",
     ),
     (
         r"unable to find user \d+: invalid argument",
