@@ -371,16 +371,15 @@ def _tmpfs(text: str) -> str:
 
 
 def _mount(mount: Mount) -> str:
-    """The option for a bind mount: buildah reads `--mount` as words between commas, `--volume` between colons."""
-    paths = f"{mount.source}{mount.target}"
+    """The option for a bind mount: not `--mount`, for what is written there is lost with buildah 1.39, as in builds."""
     if mount.relabel:
         return volume_value(replace(mount, consistency=""))
-    if "," not in paths:
-        # It takes a mount for read-only unless it is told otherwise, as in RUN --mount.
-        return f"--mount=type=bind,source={mount.source},target={mount.target},{'ro' if mount.readonly else 'rw'}"
-    if ":" not in paths:
-        return f"--volume={mount.source}:{mount.target}:{'ro' if mount.readonly else 'rw'}"
-    raise EngineError(
-        f"buildah cannot mount a path with both a comma and a colon: {mount.source}",
-        hint="rename it, or use --backend docker or --backend podman",
-    )
+    paths = f"{mount.source}", f"{mount.target}"
+    for path in paths:
+        if path.endswith("\\"):
+            raise EngineError(
+                f"buildah cannot mount a path that ends in a backslash: {path}",
+                hint="rename it, or use --backend docker or --backend podman",
+            )
+    source, target = (path.replace(":", "\\:") for path in paths)
+    return f"--volume={source}:{target}:{'ro' if mount.readonly else 'rw'}"

@@ -70,14 +70,14 @@ def test_a_users_id_is_the_one_that_was_asked_for(magnet: Magnet, base: str) -> 
 
 
 def test_mounts_show_odd_paths_and_refuse_writes_when_read_only(magnet: Magnet, base: str) -> None:
-    odd = magnet.root / 'a,b "c" d'
+    odd = magnet.root / 'a,b "c": d'
     odd.mkdir()
     (odd / "f").write_text("here")
     magnet.write(
         {
             "magnetfile.py": "from magnet import Mount, target\n\n@target\ndef go(t):\n"
             f"    t.run({base!r}, 'sh', '-c', 'cat /m/f; touch /m/g 2>/dev/null || echo refused',\n"
-            "          mounts=[Mount('a,b \"c\" d', '/m', readonly=True, consistency='cached')], attach=True)\n"
+            "          mounts=[Mount('a,b \"c\": d', '/m', readonly=True, consistency='cached')], attach=True)\n"
         }
     )
     assert magnet.ok("go") == b"hererefused\n"
