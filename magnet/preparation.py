@@ -487,13 +487,13 @@ def _can_be_written(pattern: str) -> bool:
     return is_plain and pattern == pattern.strip() and "\n" not in pattern and "\r" not in pattern
 
 
-def _check_for_legacy_builder(context: Context, tree: Tree, file: Path) -> None:
+def _check_for_legacy_builder(context: Context, tree: Tree, file: Path, backend: Backend) -> None:
     """Refuse a context that the legacy builder would narrow: it reads the `.dockerignore` at its root, and no other."""
     ignore = contexts.find_ignore_file(context.directory, file) if context.directory else None
     is_meant = ignore is not None and ignore.name == ".dockerignore"
     if not is_meant and any(entry.path == b".dockerignore" for entry in tree.entries):
         raise EngineError(
-            "the legacy builder would apply the `.dockerignore` at the root of this context, which is not meant for it",
+            f"{backend.engine} would apply the `.dockerignore` at the root of this context, which is not meant for it",
             hint='leave it out, as with Copy(..., exclude=".dockerignore"), or install docker\'s buildx plugin',
         )
 
@@ -510,7 +510,7 @@ def _on_disk(
     named = scratch / _name_of_context(prepared)
     is_sent = backend.builder.context == "sent"
     if is_sent:
-        _check_for_legacy_builder(context, prepared.tree, file)
+        _check_for_legacy_builder(context, prepared.tree, file, backend)
     if context.directory is None or not _is_in_place(prepared, backend) or is_sent:
         if not dry_run:
             from magnet.staging import stage

@@ -66,7 +66,7 @@ def test_ignore_files_mean_the_same(
     files = dict.fromkeys(["a", "b.o", "keep.o", "d/x", "d/y/x", "d/y/z"], "")
     magnet.write({"Dockerfile": f"FROM {base}\nCOPY . /c\n", **files, **ignore})
     if magnet.is_legacy and len(ignore) > 1 and "./.dockerignore" in left:
-        assert "the legacy builder would apply" in magnet("build", "-t", tag, ".").error
+        assert "legacy builder would apply" in magnet("build", "-t", tag, ".").error
         return
     magnet.ok("build", "-t", tag, ".")
     assert files_of(magnet, tag, "/c") == left
@@ -142,7 +142,7 @@ def test_an_ignore_file_in_a_declared_context_ignores_nothing(magnet: Magnet, ba
     result = magnet("go")
     if magnet.is_legacy:
         assert result.code == 3
-        assert "the legacy builder would apply the `.dockerignore` at the root of this context" in result.error
+        assert "legacy builder would apply the `.dockerignore` at the root of this context" in result.error
         return
     assert result.code == 0, result.err
     (magnet.root / "magnetfile.py").unlink()

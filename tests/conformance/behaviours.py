@@ -6,7 +6,7 @@ with the engine's name and version before anything has started (*refused*). Anyt
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -35,7 +35,8 @@ class Differs(Exception):
 class Case:
     """A behaviour's means: magnet in an empty project, a base image, names for images of its own, a registry.
 
-    `kept` is what behaviours of one column keep for each other.
+    `kept` is what behaviours of one column keep for each other, `refused` the ids of those of the section that were
+    refused when the page was written, which costs less to look at by themselves.
     """
 
     magnet: Magnet
@@ -43,6 +44,7 @@ class Case:
     name: str
     registry: str
     kept: dict[str, Any] = field(default_factory=dict)
+    refused: Set[str] = frozenset()
 
     def write(self, **files: str) -> None:
         """Write files of the project; `__` in a name is a dot, and `Dockerfile` stands for itself."""
@@ -146,10 +148,11 @@ class Behaviour:
 
 @dataclass(frozen=True)
 class Section:
-    """Behaviours of one kind, in the order in which they are shown."""
+    """Behaviours of one kind, in the order in which they are shown; `notes` tell what is promised of none."""
 
     title: str
     about: str = ""
+    notes: tuple[str, ...] = ()
     behaviours: list[Behaviour] = field(default_factory=list)
 
     def behaviour(self, title: str, expected: Any) -> Callable[[See], See]:

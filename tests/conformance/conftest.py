@@ -42,13 +42,17 @@ class Judge:
         number = len(self.found)
         magnet = Magnet(self.magnet.column, root, self.magnet.client)
         image = f"{PREFIX}-{self.magnet.column.name}-{number}:1"
-        case = Case(magnet, self.base, image, self.registry, self.kept)
+        case = Case(magnet, self.base, image, self.registry, self.kept, self._refused(name.partition(".")[0]))
         found = self.found[name] = behaviour.judge(case)
         assert found.verdict != "differs", f"{behaviour.title}: {found.said}"
         if "MAGNET_CONFORMANCE_RESULTS" not in os.environ:
             assert found == self.known.get(name), (
                 "docs/conformance.md says otherwise; scripts/conformance writes it anew"
             )
+
+    def _refused(self, section: str) -> set[str]:
+        before = {name.partition(".") for name, cell in self.known.items() if cell.verdict == "refused"}
+        return {name for of, _, name in before if of == section}
 
 
 @pytest.fixture(scope="session")

@@ -57,7 +57,8 @@ def _section(name: str, section: Section, found: Mapping[str, Results]) -> str:
     head = f"| behaviour | {' | '.join(found)} |\n|---|{'---|' * len(found)}\n"
     about = f"{section.about}\n\n" if section.about else ""
     told = f"\nRefused:\n\n{''.join(notes)}" if notes else ""
-    return f"## {section.title}\n\n{about}{head}{''.join(rows)}{told}"
+    left = f"\nNot promised:\n\n{''.join(f'- {note}{chr(10)}' for note in section.notes)}" if section.notes else ""
+    return f"## {section.title}\n\n{about}{head}{''.join(rows)}{told}{left}"
 
 
 def _row(name: str, behaviour: Behaviour, found: Mapping[str, Results], notes: list[str]) -> str:

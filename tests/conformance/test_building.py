@@ -19,6 +19,10 @@ SECTION = Section(
     "What a build is asked for",
     "`magnet build` with its options, each with one meaning. Where an option is none of magnet's, the sentence is the "
     "same on all engines.",
+    notes=(
+        "What a step sees in `/sys`: rootless podman 4.3 and buildah 1.28 show this machine's there, also the names of its "
+        "network interfaces; the step has no other way to them.",
+    ),
 )
 behaviour = SECTION.behaviour
 

@@ -10,6 +10,10 @@ from tests.conformance.conftest import Judge
 SECTION = Section(
     "Which files a build sees",
     "Ignore files, what is kept of a file that is copied, and when a build is done again.",
+    notes=(
+        "Fractions of a second in the modification time of a copied file (BuildKit keeps them, the legacy builder drops "
+        "them, podman and buildah round), and times before 1970. `source_date_epoch=` gives all files one time.",
+    ),
 )
 behaviour = SECTION.behaviour
 

@@ -3,6 +3,7 @@
 import io
 import json
 import tarfile
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,21 @@ from typing import Any
 from magnet.model import this_machine
 from tests.conformance.behaviours import INTERFACES, Behaviour, Case, Section
 from tests.conformance.conftest import Judge
+from tests.conformance.listing import DIR, file, listing
 from tests.conformance.together import Together, in_one_build
 
 SECTION = Section(
     "What a Dockerfile says",
     "Each instruction and flag, as seen in the image afterwards. What an engine would turn into nothing is an error on "
     "all of them.",
+    notes=(
+        "What a step's host name is: it differs, and an image has it only where a step writes it there.",
+        "That the target of a mount is gone from the image if it was not there before: BuildKit of docker 20.10 leaves an "
+        "empty directory.",
+        "Which group `--chown` means by a user's name alone: the user's, but for the legacy builder the one of the same name.",
+        "That a `VOLUME` makes its directory, where nothing else does.",
+        "That `USER` may be a number in an image without `/etc/passwd`: BuildKit of docker 20.10 then fails.",
+    ),
 )
 behaviour = SECTION.behaviour
 
@@ -37,13 +47,89 @@ TAR = _tar()
 together = Together(SECTION, "dockerfile", in_one_build)
 add = together.add
 
+# ---- flags, entry by entry -------------------------------------------------------------------------------------------
+
+
+def add_listed(
+    name: str, title: str, *lines: str, expected: Mapping[str, str], files: Mapping[str, str] | None = None
+) -> None:
+    """Add a part of which all that is to be in the image is listed, below a directory of its name."""
+    entries = {name: DIR, **{f"{name}/{path}": entry for path, entry in expected.items()}}
+    together.add(
+        name, f"{title}, entry by entry", *lines, see="", expected="\n".join(listing(entries)), files=files or {}
+    )
+
+
+add_listed(
+    "heredocs",
+    "`RUN <<EOF` and `COPY <<EOF`",
+    "RUN <<EOF\nmkdir /heredocs\necho run >/heredocs/run\nEOF",
+    "COPY <<a <<b /heredocs/\nof a\na\nof b\nb",
+    expected={"a": file("of a\n"), "b": file("of b\n"), "run": file("run\n")},
+)
+add_listed(
+    "mounts", "`RUN --mount` of each type but `secret` and `ssh`",
+    "RUN --mount=type=cache,target=/mounts/cache,id=NAME --mount=type=tmpfs,target=/mounts/tmpfs --mount=type=bind,source=m,target=/mounts/bind "
+    "touch /mounts/cache/f /mounts/tmpfs/f && cp /mounts/bind/f /mounts/f && chmod 644 /mounts/f",
+    "RUN rmdir /mounts/cache /mounts/tmpfs /mounts/bind 2>/dev/null; true",
+    expected={"f": file("m")}, files={"m/f": "m"},
+)  # fmt: skip
+add_listed(
+    "chmods",
+    "`COPY --chmod` and `ADD --chmod`",
+    "COPY --chmod=0600 f /chmods/a",
+    "ADD --chmod=755 f /chmods/b",
+    "COPY --chmod=711 d /chmods/d",
+    expected={"a": file("f", "0600"), "b": file("f", "0755"), "d": DIR, "d/f": file("f", "0711")},
+    files={"f": "f", "d/f": "f"},
+)
+add_listed(
+    "chowns",
+    "`COPY --chown` and `ADD --chown`",
+    "RUN mkdir /chowns",
+    "COPY --chown=1:2 f /chowns/a",
+    "ADD --chown=3 f /chowns/b",
+    "COPY --chown=4:5 d /chowns/d",
+    expected={
+        "a": file("f", owner="1:2"),
+        "b": file("f", owner="3:3"),
+        "d": "dir 0755 4:5",
+        "d/f": file("f", owner="4:5"),
+    },
+    files={"f": "f", "d/f": "f"},
+)
+add_listed(
+    "links",
+    "`COPY --link` and `ADD --link`",
+    "COPY --link f /links/a",
+    "ADD --link f /links/b",
+    expected={"a": file("f"), "b": file("f")},
+    files={"f": "f"},
+)
+add_listed(
+    "parents",
+    "`COPY --parents`",
+    "COPY --parents p/*/f /parents/",
+    expected={"p": DIR, "p/a": DIR, "p/a/f": file("f")},
+    files={"p/a/f": "f", "p/b/g": "g"},
+)
+add_listed(
+    "excludes",
+    "`COPY --exclude` and `ADD --exclude`",
+    "COPY --exclude=**/*.o x /excludes/a",
+    "ADD --exclude=**/a.* x /excludes/b",
+    expected={"a": DIR, "a/a.c": file(""), "b": DIR, "b/b.o": file("")},
+    files={"x/a.c": "", "x/b.o": ""},
+)
+add_listed(
+    "checksums",
+    "`ADD --checksum`",
+    f"ADD --checksum=sha256:{sha256(b'{}').hexdigest()} --chmod=644 http://REGISTRY/v2/ /checksums/f",
+    expected={"f": file("{}")},
+)
+
 # ---- RUN ------------------------------------------------------------------------------------------------------------
 
-add(
-    "run_heredoc", "`RUN <<EOF`: its lines are the script",
-    "RUN <<EOF\necho one >/run_heredoc\necho two >>/run_heredoc\nEOF",
-    see="cat /run_heredoc", expected="one\ntwo",
-)  # fmt: skip
 add(
     "run_exec", "`RUN [...]` runs without a shell; `RUN false | true` succeeds",
     'RUN ["/bin/touch", "/run_exec $HOME"]', "RUN false | true",
@@ -54,11 +140,6 @@ add(
     "RUN --mount=type=cache,target=/mount_cache,id=NAME echo kept >/mount_cache/f",
     "RUN --mount=type=cache,target=/mount_cache,id=NAME cp /mount_cache/f /mount_cached",
     see="cat /mount_cached; ls /mount_cache 2>/dev/null", expected="kept",
-)  # fmt: skip
-add(
-    "mount_bind", "`RUN --mount=type=bind`: a directory of the context, or of another stage, for a step",
-    "RUN --mount=type=bind,source=bound,target=/mount_bind cat /mount_bind/f >/mount_bound",
-    see="cat /mount_bound", expected="content", files={"bound/f": "content"},
 )  # fmt: skip
 add(
     "mount_tmpfs", "`RUN --mount=type=tmpfs`: what is written there is gone",
@@ -78,24 +159,9 @@ add(
 # ---- COPY and ADD ---------------------------------------------------------------------------------------------------
 
 add(
-    "copy_heredoc", "`COPY <<EOF`: its lines are the file",
-    "COPY <<EOF /copy_heredoc\none\ntwo\nEOF",
-    see="cat /copy_heredoc", expected="one\ntwo",
-)  # fmt: skip
-add(
-    "copy_chmod", "`COPY --chmod` and `ADD --chmod` with an octal mode",
-    "COPY --chmod=0711 f /copy_chmod_a", "ADD --chmod=600 f /copy_chmod_b",
-    see="stat -c %a /copy_chmod_*", expected="711\n600", files={"f": "f"},
-)  # fmt: skip
-add(
     "copy_chmod_special", "`COPY --chmod` with the bits for setuid, setgid and sticky",
     "COPY --chmod=7711 f /copy_chmod_special",
     see="stat -c %a /copy_chmod_special", expected="7711", files={"f": "f"},
-)  # fmt: skip
-add(
-    "copy_chown", "`COPY --chown` and `ADD --chown` with numbers; a user id alone is the group id too",
-    "COPY --chown=1:2 f /copy_chown_a", "ADD --chown=3 f /copy_chown_b",
-    see="stat -c %u:%g /copy_chown_*", expected="1:2\n3:3", files={"f": "f"},
 )  # fmt: skip
 add(
     "copy_chown_names", "`COPY --chown` and `ADD --chown` with names of the image's",
@@ -104,8 +170,8 @@ add(
     see="stat -c %u:%g /copy_chown_names_*", expected="1234:3456\n5:3456", files={"f": "f"},
 )  # fmt: skip
 add(
-    "copy_chown_name_alone", "`COPY --chown` with the name of a user alone: the group is that of `/etc/passwd`",
-    "RUN mkdir -p /etc && echo 'another:x:1234:2345::/:/bin/sh' >>/etc/passwd && touch /etc/group",
+    "copy_chown_name_alone", "`COPY --chown` with the name of a user alone, whose group has the same name",
+    "RUN mkdir -p /etc && echo 'another:x:1234:2345::/:/bin/sh' >>/etc/passwd && echo 'another:x:2345:' >>/etc/group",
     "COPY --chown=another f /copy_chown_name_alone",
     see="stat -c %u:%g /copy_chown_name_alone", expected="1234:2345", files={"f": "f"},
 )  # fmt: skip
@@ -113,18 +179,6 @@ add(
     "copy_chown_high", "`COPY --chown` with a user id above 65535",
     "COPY --chown=70000:70000 f /copy_chown_high",
     see="stat -c %u:%g /copy_chown_high", expected="70000:70000", files={"f": "f"},
-)  # fmt: skip
-add(
-    "copy_link", "`COPY --link`", "COPY --link f /copy_link/f",
-    see="cat /copy_link/f", expected="f", files={"f": "f"},
-)  # fmt: skip
-add(
-    "copy_parents", "`COPY --parents`", "COPY --parents parents/*/f /copy_parents/",
-    see="find /copy_parents -type f", expected="/copy_parents/parents/a/f", files={"parents/a/f": ""},
-)  # fmt: skip
-add(
-    "copy_exclude", "`COPY --exclude`", "COPY --exclude=**/*.o exclude /copy_exclude",
-    see="ls /copy_exclude", expected="a.c", files={"exclude/a.c": "", "exclude/a.o": ""},
 )  # fmt: skip
 add(
     "copy_from", "`COPY --from` an image that is here",
@@ -145,11 +199,6 @@ add(
     "add_url", "`ADD` of a URL: a file of mode 600, not unpacked",
     "ADD http://REGISTRY/v2/ /add_url",
     see="stat -c '%a %u:%g' /add_url; cat /add_url", expected="600 0:0\n{}",
-)  # fmt: skip
-add(
-    "add_checksum", "`ADD --checksum` of a URL",
-    f"ADD --checksum=sha256:{sha256(b'{}').hexdigest()} http://REGISTRY/v2/ /add_checksum",
-    see="cat /add_checksum", expected="{}",
 )  # fmt: skip
 add(
     "chmod_symbolic", "`COPY --chmod` in letters, as `u+x`",
@@ -254,7 +303,7 @@ def stages(case: Case) -> object:
 
 @behaviour(
     '`SHELL ["/bin/sh", "-ec"]` is what steps run in, so that `RUN false; true` fails',
-    (1, "RUN false; true: exit code 1"),
+    (1, True),
 )
 def shell(case: Case) -> object:
     case.dockerfile('SHELL ["/bin/sh", "-ec"]', "RUN false; true")

@@ -5,15 +5,13 @@ import os
 import re
 import subprocess
 import tarfile
-from collections.abc import Mapping, Sequence
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from magnet.model import this_machine
 from tests.conformance.behaviours import Behaviour, Case, Section
 from tests.conformance.conftest import Judge
-from tests.conformance.together import Part, Together
+from tests.conformance.listing import DIR, added, file, listing, of_base
 from tests.contract.comparing import CONFIGURATION, IDENTITY_LABELS, MOUNT_POINTS, Contents, contents, read_tar
 
 SECTION = Section(
@@ -67,25 +65,6 @@ CMD ["--help"]
 """.strip().replace("\n\n", "\n")
 
 
-def _files(*lines: tuple[str, str]) -> list[str]:
-    return [f"{path}: {entry}" for path, entry in lines]
-
-
-def _file(text: str, mode: str = "0644", owner: str = "0:0") -> str:
-    return f"file {mode} {owner} {sha256(text.encode()).hexdigest()}"
-
-
-DIR = "dir 0755 0:0"
-
-
-def _added(case: Case, found: Contents) -> dict[str, str]:
-    """What an image has beside its base, by path."""
-    if "base" not in case.kept:
-        case.kept["base"] = contents(case.magnet, case.base)
-    below = case.kept["base"].files
-    return {path: str(entry) for path, entry in found.files.items() if below.get(path) != entry}
-
-
 def _everything(case: Case) -> Contents:
     """The image of the Dockerfile that has every instruction."""
     if "everything" not in case.kept:
@@ -117,29 +96,31 @@ TAR = TAR.replace("CHECKSUM", f"{sum(map(ord, TAR[:512].replace('CHECKSUM', ' ' 
 
 @behaviour(
     "The root file system of a Dockerfile with every instruction",
-    _files(
-        ("app", DIR),
-        ("app/bin", "dir 0700 12:34"),
-        ("app/bin/go", _file("#!/bin/sh\n", "4755", "12:34")),
-        ("app/file", _file("file\n")),
-        ("app/first", DIR),
-        ("app/first/of", DIR),
-        ("app/first/of/file", _file("something\n")),
-        ("app/hard", _file("file\n")),
-        ("app/more", DIR),
-        ("app/more/a", DIR),
-        ("app/more/a/b", _file("b")),
-        ("app/more/c", _file("c")),
-        ("app/more/with space", _file("")),
-        ("app/shell", _file("from the other shell\n")),
-        ("app/sticky", "dir 1777 0:0"),
-        ('app/sticky/odd "name', _file("")),
-        ("app/unpacked", DIR),
-        ("app/unpacked/in", _file("in\n", "0640", "3:4")),
+    listing(
+        {
+            "app": DIR,
+            "app/bin": "dir 0700 12:34",
+            "app/bin/go": file("#!/bin/sh\n", "4755", "12:34"),
+            "app/file": file("file\n"),
+            "app/first": DIR,
+            "app/first/of": DIR,
+            "app/first/of/file": file("something\n"),
+            "app/hard": file("file\n"),
+            "app/more": DIR,
+            "app/more/a": DIR,
+            "app/more/a/b": file("b"),
+            "app/more/c": file("c"),
+            "app/more/with space": file(""),
+            "app/shell": file("from the other shell\n"),
+            "app/sticky": "dir 1777 0:0",
+            'app/sticky/odd "name': file(""),
+            "app/unpacked": DIR,
+            "app/unpacked/in": file("in\n", "0640", "3:4"),
+        }
     ),
 )
 def every_instruction(case: Case) -> object:
-    return _files(*sorted(_added(case, _everything(case)).items()))
+    return listing(added(case, _everything(case)))
 
 
 PLATFORM = this_machine()
@@ -171,99 +152,12 @@ def every_instructions_configuration(case: Case) -> object:
     return found
 
 
-# ---- every flag -----------------------------------------------------------------------------------------------------
-
-
-def _listed(case: Case, parts: Sequence[Part]) -> Mapping[str, str]:
-    """What parts of one Dockerfile leave below the directories that have their names."""
-    for part in parts:
-        case.files(part.files)
-    case.dockerfile(*(line for part in parts for line in part.lines))
+@behaviour("A step that does nothing adds nothing: no host name, no `/etc/hosts`, no variable", ({}, True))
+def nothing_added(case: Case) -> object:
+    case.dockerfile("RUN true")
     case.build()
-    found = sorted(_added(case, contents(case.magnet, case.name)).items())
-    return {
-        part.id: "\n".join(f"{path}: {entry}" for path, entry in found if path.split("/")[0] == part.id)
-        for part in parts
-    }
-
-
-together = Together(SECTION, "flags", _listed)
-
-
-def _flag(
-    id: str, title: str, *lines: str, expected: Sequence[tuple[str, str]], files: Mapping[str, str] | None = None
-) -> None:
-    listing = "\n".join(_files((id, DIR), *((f"{id}/{path}", entry) for path, entry in expected)))
-    together.add(id, f"{title}: entry by entry", *lines, see="", expected=listing, files=files or {})
-
-
-_flag(
-    "heredocs",
-    "`RUN <<EOF` and `COPY <<EOF`",
-    "RUN <<EOF\nmkdir /heredocs\necho run >/heredocs/run\nEOF",
-    "COPY <<a <<b /heredocs/\nof a\na\nof b\nb",
-    expected=[("a", _file("of a\n")), ("b", _file("of b\n")), ("run", _file("run\n"))],
-)
-_flag(
-    "mounts", "`RUN --mount` of each type but `secret` and `ssh`",
-    "RUN --mount=type=cache,target=/mounts/cache,id=NAME --mount=type=tmpfs,target=/mounts/tmpfs --mount=type=bind,source=m,target=/mounts/bind "
-    "touch /mounts/cache/f /mounts/tmpfs/f && cp /mounts/bind/f /mounts/f && chmod 644 /mounts/f",
-    "RUN rmdir /mounts/cache /mounts/tmpfs /mounts/bind 2>/dev/null; true",
-    expected=[("f", _file("m"))], files={"m/f": "m"},
-)  # fmt: skip
-_flag(
-    "chmods",
-    "`COPY --chmod` and `ADD --chmod`",
-    "COPY --chmod=0600 f /chmods/a",
-    "ADD --chmod=755 f /chmods/b",
-    "COPY --chmod=711 d /chmods/d",
-    expected=[("a", _file("f", "0600")), ("b", _file("f", "0755")), ("d", DIR), ("d/f", _file("f", "0711"))],
-    files={"f": "f", "d/f": "f"},
-)
-_flag(
-    "chowns",
-    "`COPY --chown` and `ADD --chown`",
-    "RUN mkdir /chowns",
-    "COPY --chown=1:2 f /chowns/a",
-    "ADD --chown=3 f /chowns/b",
-    "COPY --chown=4:5 d /chowns/d",
-    expected=[
-        ("a", _file("f", owner="1:2")),
-        ("b", _file("f", owner="3:3")),
-        ("d", "dir 0755 4:5"),
-        ("d/f", _file("f", owner="4:5")),
-    ],
-    files={"f": "f", "d/f": "f"},
-)
-_flag(
-    "links",
-    "`COPY --link` and `ADD --link`",
-    "COPY --link f /links/a",
-    "ADD --link f /links/b",
-    expected=[("a", _file("f")), ("b", _file("f"))],
-    files={"f": "f"},
-)
-_flag(
-    "parents",
-    "`COPY --parents`",
-    "COPY --parents p/*/f /parents/",
-    expected=[("p", DIR), ("p/a", DIR), ("p/a/f", _file("f"))],
-    files={"p/a/f": "f", "p/b/g": "g"},
-)
-_flag(
-    "excludes",
-    "`COPY --exclude` and `ADD --exclude`",
-    "COPY --exclude=**/*.o x /excludes/a",
-    "ADD --exclude=**/a.* x /excludes/b",
-    expected=[("a", DIR), ("a/a.c", _file("")), ("b", DIR), ("b/b.o", _file(""))],
-    files={"x/a.c": "", "x/b.o": ""},
-)
-_flag(
-    "checksums",
-    "`ADD --checksum`",
-    f"ADD --checksum=sha256:{sha256(b'{}').hexdigest()} --chmod=644 http://REGISTRY/v2/ /checksums/f",
-    expected=[("f", _file("{}"))],
-)
+    found = contents(case.magnet, case.name)
+    return added(case, found), found.configuration.get("Env") == of_base(case).configuration.get("Env")
 
 
 # ---- more than one --------------------------------------------------------------------------------------------------
@@ -298,7 +192,7 @@ def archives(case: Case) -> object:
     image = case.ok("save").strip()
     tar = {path: str(entry) for path, entry in read_tar(case.magnet.root / "r.tar").items()}
     loaded = case.ok("load").splitlines()
-    return [*(line.replace(image, "ID") for line in (image, *loaded)), tar == {"f": DIR, "f/g": _file("f")}]
+    return [*(line.replace(image, "ID") for line in (image, *loaded)), tar == {"f": DIR, "f/g": file("f")}]
 
 
 COPYING = """

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tests.conformance.behaviours import Behaviour, Case, Differs, Refused, Section
+from tests.conformance.listing import added, listing
+from tests.contract.comparing import contents
 
 NO_FILES: Mapping[str, str] = {}
 
@@ -55,7 +57,8 @@ class Together:
 
     def _see(self, case: Case, part: Part) -> str:
         if self.name not in case.kept:
-            case.kept[self.name] = dict(self._look(case, self.parts))
+            groups = _likely(case, self.parts)
+            case.kept[self.name] = {name: seen for some in groups for name, seen in self._look(case, some)}
         seen: str | Refused | Differs = case.kept[self.name][part.id]
         if isinstance(seen, Exception):
             raise seen
@@ -80,9 +83,16 @@ class Together:
                 yield from self._look(case, [part])
 
 
+def _likely(case: Case, parts: Sequence[Part]) -> Sequence[Sequence[Part]]:
+    """What to look at together: those that were the same last time, and each of the others by itself."""
+    refused = [part for part in parts if part.id in case.refused]
+    rest = [part for part in parts if part not in refused]
+    return [*([rest] if rest else []), *([part] for part in refused)]
+
+
 def _apart(parts: Sequence[Part], why: str) -> Sequence[Sequence[Part]]:
     """Smaller groups: what an error speaks of, and the rest; or two halves."""
-    named = [part for part in parts if any(line in why for line in (*part.lines, *part.words))]
+    named = [part for part in parts if any(line.splitlines()[0] in why for line in (*part.lines, *part.words))]
     if named and len(named) < len(parts):
         return [*([part] for part in named), [part for part in parts if part not in named]]
     half = len(parts) // 2
@@ -90,12 +100,19 @@ def _apart(parts: Sequence[Part], why: str) -> Sequence[Sequence[Part]]:
 
 
 def in_one_build(case: Case, parts: Sequence[Part]) -> Mapping[str, str]:
-    """What parts of one Dockerfile leave in its image."""
+    """What parts of one Dockerfile leave in its image: what their scripts print, or else a list of all that is there."""
     for part in parts:
         case.files(part.files)
     case.dockerfile(*(line for part in parts for line in part.lines))
     case.build(*(word for part in parts for word in part.words))
-    return _by_part(case.sh(_script(parts)), parts)
+    told = [part for part in parts if part.script]
+    seen = dict(_by_part(case.sh(_script(told)), told)) if told else {}
+    if len(told) < len(parts):
+        found = listing(added(case, contents(case.magnet, case.name)))
+        for part in parts:
+            if not part.script:
+                seen[part.id] = "\n".join(line for line in found if re.match(rf"{part.id}[/:]", line))
+    return seen
 
 
 def in_the_steps_of_one_build(case: Case, parts: Sequence[Part]) -> Mapping[str, str]:

@@ -24,6 +24,8 @@ Make = Callable[..., tuple[Prepared, BuildRequest]]
 class Engine:
     """An engine that has no images, as far as the preparation of a build needs one."""
 
+    engine = "docker 20.10, legacy builder"
+
     def __init__(self, builder: BuilderKind) -> None:
         self.builder = BUILDERS[builder]
 
@@ -122,7 +124,7 @@ def test_a_context_is_staged_where_a_file_has_more_than_engines_agree_on(root: P
 def test_the_legacy_builder_gets_an_ignore_file_that_it_would_read_itself_and_no_other(make: Make) -> None:
     _, asked = make("COPY . /", ignored="src/b\n!src\n", builder="legacy")
     assert (asked.context / ".dockerignore").read_text() == "src/b\n!src\n"
-    with pytest.raises(EngineError):
+    with pytest.raises(EngineError, match=r"docker 20\.10, legacy builder would apply the `\.dockerignore`"):
         make("COPY . /", ignored="src\n", builder="legacy", context=[Copy(".")])
 
 
