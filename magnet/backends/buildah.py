@@ -283,7 +283,7 @@ class Buildah(MakesLists):
         said = "\n".join(done.tail[-4:])
         if done.returncode == 1 and re.search(r"executable file .*not found|exec.*no such file or directory", said):
             return 127
-        if done.returncode == 1 and re.search(r"exec.*permission denied", said):
+        if done.returncode == 1 and re.search(r"exec.*(permission denied|is a directory)", said):
             return 126
         is_its_own = last.startswith("Error: ") and not re.search(r"exit status \d+$", last)
         return None if done.returncode != 0 and (is_its_own or "error running container: " in said) else done.returncode
