@@ -68,7 +68,9 @@ def test_the_lookup_ends_with_each_stage_as_it_is_before_its_instruction() -> No
 def test_between_two_instructions_nothing_is_looked_up_twice_where_nothing_changes() -> None:
     _, found = parsed("FROM a\nENV A=1\nWORKDIR /w\nADD --chown=b d /\nADD --chown=c d /\n")
     alone = (found[0], Look(found[1].transfer, found[1].stage, found[0].until))
-    assert lookup("FROM a", alone, 1) == "FROM a\nFROM a\nFROM scratch\nCOPY --from=1 /et[c]/passw[d] /et[c]/grou[p] /0/\n"
+    assert (
+        lookup("FROM a", alone, 1) == "FROM a\nFROM a\nFROM scratch\nCOPY --from=1 /et[c]/passw[d] /et[c]/grou[p] /0/\n"
+    )
 
 
 def test_known_names_are_none_of_our_business(tmp_path: Path) -> None:
