@@ -226,7 +226,8 @@ class BuildRequest:
     `hosts` are names with addresses, a line of /etc/hosts each; `hosts_file` is such a file for steps without a
     network, where the engine makes none. `shm_size` is in bytes. `secrets` are files by the secrets' ids, `ssh` sockets
     of agents or files of keys by theirs. `contexts` are named ones: a directory's path, or an image's name or id.
-    With a `tar`, the files of the stage go there, and no image is made. `cache_from` and `cache_to` are repositories of
+    `mounts_caches` is whether a step has a mount of type `cache`. With a `tar`, the files of the stage go there, and no
+    image is made. `cache_from` and `cache_to` are repositories of
     registries, where steps are looked for and left.
     """
 
@@ -251,6 +252,7 @@ class BuildRequest:
     secrets: Mapping[str, Path] = EMPTY_PATHS
     ssh: Mapping[str, str] = EMPTY
     contexts: Mapping[str, Path | str] = EMPTY_CONTEXTS
+    mounts_caches: bool = False
     tar: Path | None = None
 
 

@@ -255,9 +255,17 @@ def is_another_ones(image: Image, prepared: Prepared, backend: Backend) -> bool:
 
 
 def _mounts_something(read: Reading) -> bool:
-    mounts = [word for name, *words in read.instructions if name == "RUN" for word in map(str, words)]
     others = ("type=cache", "type=tmpfs", "type=secret", "type=ssh")
-    return any(word.startswith("--mount=") and not any(other in word for other in others) for word in mounts)
+    return any(not any(other in mount for other in others) for mount in _mounts(read))
+
+
+def _mounts_caches(read: Reading) -> bool:
+    return any("type=cache" in mount for mount in _mounts(read))
+
+
+def _mounts(read: Reading) -> list[str]:
+    words = [word for name, *words in read.instructions if name == "RUN" for word in map(str, words)]
+    return [word for word in words if word.startswith("--mount=")]
 
 
 def _expands_arguments(read: Reading) -> bool:
@@ -300,6 +308,7 @@ def request(
         tags=recipe.tags,
         build_args=_build_args(prepared),
         stage=prepared.reading.stage,
+        mounts_caches=_mounts_caches(prepared.reading),
         no_cache=recipe.no_cache,
         labels=recipe.labels,
         platform=recipe.platform,

@@ -121,6 +121,8 @@ def _mode(value: str, name: str) -> Iterator[tuple[str, str]]:
         yield "chmod-variable", f"{name} --chmod={value}"
     elif not _OCTAL.fullmatch(value) and _SYMBOLIC.fullmatch(value):
         yield "chmod-symbolic", f"{name} --chmod={value}"
+    elif _OCTAL.fullmatch(value) and int(value, 8) > 0o777:
+        yield "chmod-special", f"{name} --chmod={value}"
 
 
 def is_mode(value: str) -> bool:

@@ -29,7 +29,7 @@ from magnet.model import (
     Platform,
     RunRequest,
 )
-from magnet.process import Completed, Write, ask, asking
+from magnet.process import Completed, Shell, Write, ask, asking
 from magnet.values import replace
 
 # What `docker run` takes and buildah takes when the container is made, or when a command runs in it.
@@ -99,7 +99,14 @@ class Buildah(MakesLists):
         containers.check_security(request.options, self.engine)
         arguments = (*build_arguments(request), *own_arguments(request), str(request.context))
         options = ("--layers", "--force-rm", "--pull=false", "--format=docker", CAPABILITIES)
-        return Command((self.program, "build", *options, *arguments), stop_steps_first=True)
+        return Command(
+            (self.program, "build", *options, *arguments), containers.environment(request), stop_steps_first=True
+        )
+
+    def _run_build(self, request: BuildRequest, shell: Shell) -> tuple[Completed, str]:
+        if not shell.dry_run:
+            containers.make_directory(request)
+        return super()._run_build(request, shell)
 
     def reader(self, target: str, number: int) -> Reader:
         """Of what buildah's library prints."""

@@ -1,12 +1,14 @@
 """What podman and buildah share, being built on the same libraries: names, sizes, words for failures."""
 
+import os
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 from magnet.backends.engine import Engine, version_numbers
 from magnet.errors import EngineError
 from magnet.events import Reader
-from magnet.model import BuildRequest, Network, Option
+from magnet.model import EMPTY, BuildRequest, Network, Option
 from magnet.references import repository
 
 # An instruction may itself hold what ends it here, as JSON in a RUN does.
@@ -51,6 +53,29 @@ def was_disturbed(output: str) -> bool:
     True
     """
     return _DISTURBED.search(output) is not None
+
+
+_SHARED_CACHE = "/var/tmp/buildah-cache"
+"""Where podman 4.3 and buildah 1.28 keep what `RUN --mount=type=cache` has, of all users."""
+
+
+def environment(request: BuildRequest) -> Mapping[str, str]:
+    """What lets a build have mounts of type `cache` where those of another user are in the way."""
+    is_free = not os.path.exists(_SHARED_CACHE) or os.access(_SHARED_CACHE, os.W_OK)
+    if not request.mounts_caches or is_free or "TMPDIR" in os.environ:
+        return EMPTY
+    return {"TMPDIR": f"/var/tmp/magnet-{os.getuid()}"}
+
+
+def make_directory(request: BuildRequest) -> None:
+    """Make the directory that `environment` tells of; an EngineError where it is another user's."""
+    directory = environment(request).get("TMPDIR")
+    if directory is None:
+        return
+    with suppress(FileExistsError):
+        os.mkdir(directory, 0o700)
+    if os.lstat(directory).st_uid != os.getuid() or not os.path.isdir(directory):
+        raise EngineError(f"`{directory}` is not yours", hint="set TMPDIR to a directory of your own")
 
 
 def ignore_arguments(request: BuildRequest) -> list[str]:

@@ -82,13 +82,16 @@ class Docker(Backend):
         builder = _builder(program, client["Version"])
         info: Any = json.loads(told.stdout or b"{}")
         security = [option.split(",")[0] for option in info.get("SecurityOptions") or ()]
+        rootless, is_remote = "name=rootless" in security, is_elsewhere(_address(program, context))
+        # The daemon of an ordinary user is in a network namespace of its own.
+        missing = {"host-network"} if rootless else set()
         return Engine(
             name="docker",
             version=server["Version"],
             program=program,
-            rootless="name=rootless" in security,
+            rootless=rootless,
             builder=builder.kind,
-            features=_features(builder, server["Version"]),
+            features=_features(builder, server["Version"]) - missing,
             client_version=client["Version"],
             builder_version=builder.version,
             builder_driver=builder.driver,
@@ -97,8 +100,9 @@ class Docker(Backend):
             cgroup_version=info.get("CgroupVersion") or "",
             cgroup_manager=info.get("CgroupDriver") or "",
             runtime=info.get("DefaultRuntime") or "",
+            ids=_ids() if rootless and not is_remote else None,
             selinux="name=selinux" in security,
-            is_remote=is_elsewhere(_address(program, context)),
+            is_remote=is_remote,
         )
 
     def build_command(self, request: BuildRequest) -> Command:
@@ -249,6 +253,14 @@ class Docker(Backend):
         old = version_numbers(self.engine.version) < _LIMITS_SINCE
         return dict.fromkeys(_IGNORED | _IGNORED_ONCE if old else _IGNORED, "its BuildKit ignores it")
 
+    def _needed_build_features(self, request: BuildRequest) -> Mapping[str, str]:
+        needed = super()._needed_build_features(request)
+        return {**needed, **_host_network(request.network, "build with")}
+
+    def _needed_run_features(self, request: RunRequest) -> Mapping[str, str]:
+        needed = super()._needed_run_features(request)
+        return {**needed, **_host_network(request.network, "run with")}
+
     def refused_run_options(self) -> Mapping[str, str]:
         """Limits where docker would ignore them; else none, for the options are docker's own."""
         from magnet.backends.surroundings import refused_limits  # a build that is found done does without
@@ -258,6 +270,8 @@ class Docker(Backend):
     def elsewhere(self, feature: str) -> str:
         """Where a feature can be had, which may be here: it is the legacy builder that lacks it, not docker."""
         hint = super().elsewhere(feature)
+        if feature == "host-network":
+            return f"the daemon of an ordinary user is in a network of its own; {hint}"
         if self.engine.builder == "legacy" and feature in features_of("buildkit", self.engine.version):
             how = "install its buildx plugin, and leave DOCKER_BUILDKIT alone"
             return f"docker can with BuildKit: {how}; {hint}"
@@ -350,6 +364,24 @@ def _builder(program: str, client_version: str) -> _Builder:
         buildkit[1] if buildkit else "",
         frozenset({_EVENTS} if _prints_events(words) else ()),
     )
+
+
+def _host_network(network: str | None, what: str) -> Mapping[str, str]:
+    return {"host-network": f"{what} this machine's network (`host`)"} if network == "host" else {}
+
+
+def _ids() -> int | None:
+    """How many user ids the containers of this user's own daemon have: its own, and the subordinate ones."""
+    from pwd import getpwuid
+
+    uid = os.getuid()
+    try:
+        names = {getpwuid(uid).pw_name, str(uid)}
+        with open("/etc/subuid") as file:
+            ranges = [line.strip().split(":") for line in file]
+        return 1 + sum(int(size) for name, _, size in ranges if name in names)
+    except (OSError, KeyError, ValueError):
+        return None  # they come from elsewhere, and are not told
 
 
 def _features(builder: _Builder, version: str) -> frozenset[str]:

@@ -38,6 +38,8 @@ FEATURES = (
     ),
     Feature("lists", "pushes of images of several platforms", _everywhere_but("buildkit", "legacy")),
     Feature("network", "networks of one's own, or none", _everywhere_but()),
+    # Not docker's daemon of an ordinary user, which is in a network of its own.
+    Feature("host-network", "this machine's own network", _everywhere_but()),
     Feature("build-network", "builds without a network", _everywhere_but()),
     Feature("secrets", "secrets of builds", {"buildkit": "20.10", "podman": "4.0", "buildah": "1.24"}),
     Feature("ssh", "SSH agents in builds", {"buildkit": "20.10", "podman": "4.0", "buildah": "1.24"}),
@@ -65,6 +67,12 @@ FEATURES = (
         "copy-chmod", "`COPY --chmod` and `ADD --chmod`", {"buildkit": "20.10", "podman": "4.0", "buildah": "1.24"}
     ),
     Feature("chmod-symbolic", "a `--chmod` in letters, as `u+x`", {"buildkit": "28.0", "buildah": "1.45"}),
+    # https://github.com/moby/buildkit/issues/3920
+    Feature(
+        "chmod-special",
+        "the bits for setuid, setgid and sticky in `--chmod`",
+        {"buildkit": "26.1", "podman": "4.0", "buildah": "1.24"},
+    ),
     Feature("chmod-variable", "a variable in `--chmod`", {"buildkit": "28.0", "podman": "4.0", "buildah": "1.24"}),
     Feature("copy-link", "`COPY --link` and `ADD --link`", {"buildkit": "23.0", "podman": "5.7", "buildah": "1.42"}),
     Feature("copy-parents", "`COPY --parents`", {"buildkit": "29.1", "podman": "5.5", "buildah": "1.40"}),

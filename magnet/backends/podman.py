@@ -78,7 +78,16 @@ class Podman(MakesLists):
         """`podman build`, in docker's image format: the other one drops HEALTHCHECK, ONBUILD and SHELL."""
         containers.check_security(request.options, self.engine)
         arguments = (*build_arguments(request), *own_arguments(request), str(request.context))
-        return Command((self.program, "build", "--format=docker", CAPABILITIES, *arguments), stop_steps_first=True)
+        return Command(
+            (self.program, "build", "--format=docker", CAPABILITIES, *arguments),
+            containers.environment(request),
+            stop_steps_first=True,
+        )
+
+    def _run_build(self, request: BuildRequest, shell: Shell) -> tuple[Completed, str]:
+        if not shell.dry_run:
+            containers.make_directory(request)
+        return super()._run_build(request, shell)
 
     def reader(self, target: str, number: int) -> Reader:
         """Of what buildah's library prints."""

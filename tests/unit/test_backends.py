@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from magnet.backends import containers
 from magnet.backends.base import Backend, Engine
 from magnet.backends.buildah import Buildah
 from magnet.backends.docker import Docker
@@ -678,6 +679,13 @@ _ELSE = "docker and podman have it; none of the engines here can"
 @pytest.mark.parametrize(
     ("backend", "wanted", "message", "hint"),
     [
+        (
+            Docker(replace(BUILDX.engine, rootless=True, features=BUILDX.engine.features - {"host-network"})),
+            replace(RUN, network="host"),
+            "docker 28.2.2 rootless cannot run with this machine's network (`host`)",
+            "the daemon of an ordinary user is in a network of its own; docker, podman and buildah have it; none of the "
+            "engines here can",
+        ),
         (BUILDAH, replace(RUN, detach=True), "buildah 1.28.2 cannot leave a container running (`detach`)", _ELSE),
         (BUILDAH, replace(RUN, name="n"), "buildah 1.28.2 cannot give a container a name", _ELSE),
         (BUILDAH, replace(RUN, privileged=True), "buildah 1.28.2 cannot run a privileged container", _ELSE),
@@ -740,3 +748,18 @@ def test_a_mount_whose_source_is_missing_is_refused_before_anything_runs(shell: 
         PODMAN.run(replace(RUN, mounts=(Mount(shell.cwd / "nosuch", "/x"),)), shell, "run-1")
     assert caught.value.message == f"the source of a mount does not exist: {shell.cwd}/nosuch"
     assert caught.value.hint == "create it first, or correct the path; it is relative to the magnetfile's directory"
+
+
+@pytest.mark.parametrize("backend", [PODMAN_ROOTLESS, BUILDAH_ROOTLESS], ids=["podman", "buildah"])
+def test_mounts_of_caches_are_kept_apart_where_those_of_another_user_are_in_the_way(
+    backend: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TMPDIR", raising=False)
+    monkeypatch.setattr(containers, "_SHARED_CACHE", str(tmp_path))
+    request = replace(BUILD, mounts_caches=True)
+    assert backend.build_command(request).env == {}
+    monkeypatch.setattr(os, "access", lambda path, mode: str(path) != str(tmp_path))
+    assert backend.build_command(request).env == {"TMPDIR": f"/var/tmp/magnet-{os.getuid()}"}
+    assert backend.build_command(BUILD).env == {}
+    monkeypatch.setenv("TMPDIR", "/own")
+    assert backend.build_command(request).env == {}

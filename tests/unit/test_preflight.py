@@ -119,6 +119,7 @@ def refused(check: Check, *arguments: Any, **recipe: Any) -> EngineError:
         ("COPY --parents a /", "COPY --parents", set()),
         ("COPY --exclude=**/b a /", "COPY --exclude", NEW_DOCKER | NEW_PODMAN),
         ("COPY --chmod=755 a /", "COPY --chmod", BUILDKIT | PODMAN),
+        ("COPY --chmod=2755 a /", "COPY --chmod=2755", DOCKER_26 | PODMAN),
         ("COPY --chmod=a+x a /", "COPY --chmod=a+x", NEW_DOCKER),
         ("ARG M=1\nCOPY --chmod=$M a /", "COPY --chmod=$M", NEW_DOCKER | PODMAN),
         ("ADD --checksum=sha256:ab https://h/x /", "ADD --checksum", DOCKER_26 | NEW_PODMAN),

@@ -37,6 +37,10 @@ def used(text: str, stage: str | None = None, **build_args: str) -> list[tuple[s
             ("copy-exclude", "COPY --exclude", 2), ("exclude-below", "COPY --exclude=b", 2)]),
         ("COPY --chmod=755 a /", [("copy-chmod", "COPY --chmod", 2)]),
         (
+            "COPY --chmod=1755 a /",
+            [("copy-chmod", "COPY --chmod", 2), ("chmod-special", "COPY --chmod=1755", 2)],
+        ),
+        (
             "COPY --chmod=u+x,go= a /",
             [("copy-chmod", "COPY --chmod", 2), ("chmod-symbolic", "COPY --chmod=u+x,go=", 2)],
         ),
