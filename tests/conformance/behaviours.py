@@ -4,6 +4,7 @@ A behaviour has one expected observation for all engines. An engine either shows
 with the engine's name and version before anything has started (*refused*). Anything else *differs*, and is a bug.
 """
 
+import json
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence, Set
@@ -86,11 +87,11 @@ class Case:
             rf"\b{name} (\d[\w.+~-]*( rootless)?(, legacy builder)?|build\b)", "ENGINE", said.splitlines()[0]
         )
 
-    def steps(self, *lines: str, words: Sequence[str] = ()) -> str:
-        """What the steps of a Dockerfile print, as the log of its build has it: the lines that they begin with `@`."""
+    def steps(self, *lines: str, words: Sequence[str] = ("--no-cache",)) -> str:
+        """What the steps of a Dockerfile print, as the log of its build has it: nothing is looked at in the image."""
         marked = (re.sub(r"^RUN ((?:--\S+ )*)(.*)$", r"RUN \1( \2 ) 2>&1 | sed 's/^/@/'", line) for line in lines)
         self.dockerfile(*marked)
-        self.ok("build", "--no-cache", *words, ".")
+        self.ok("build", *words, ".")
         found = re.findall(r"^(?:#\d+ [\d.]+ )?@(.*)$", self.magnet.log("build"), re.MULTILINE)
         return "".join(f"{line}\n" for line in found)
 
@@ -106,6 +107,23 @@ class Case:
         """What a shell prints in a container of the image that is built from the project's Dockerfile."""
         self.build(*words)
         return self.sh(script)
+
+    def configuration(self) -> dict[str, Any]:
+        """The configuration of the case's image, as the engine tells it."""
+        found = self._inspected()
+        config: dict[str, Any] = found["config" if "config" in found else "Config"]
+        return config
+
+    def layers(self) -> list[str]:
+        """The digests of the layers of the case's image."""
+        found = self._inspected()
+        layers: list[str] = found["rootfs"]["diff_ids"] if "rootfs" in found else found["RootFS"]["Layers"]
+        return layers
+
+    def _inspected(self) -> dict[str, Any]:
+        found = json.loads(self.magnet.engine("inspect", "--type=image", self.name))
+        image: dict[str, Any] = found["Docker"] if self.magnet.column.backend == "buildah" else found[0]
+        return image
 
     def plain(self, text: str) -> str:
         """Text without what is only so in this run: where the project is, and the names of images."""

@@ -1,12 +1,10 @@
 """What a Dockerfile can say."""
 
 import io
-import json
 import tarfile
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from magnet.model import this_machine
 from tests.conformance.behaviours import INTERFACES, Behaviour, Case, Section
@@ -334,7 +332,7 @@ def volume_of_base(case: Case) -> object:
 def entrypoint_clears(case: Case) -> object:
     case.dockerfile('ENTRYPOINT ["echo", "entry"]')
     case.build()
-    return _image(case).get("Cmd") or [], case.ok("run", "--rm", "NAME")
+    return case.configuration().get("Cmd") or [], case.ok("run", "--rm", "NAME")
 
 
 # ---- mistakes -------------------------------------------------------------------------------------------------------
@@ -415,12 +413,3 @@ def run_chown_high(case: Case) -> object:
 @behaviour("A step makes a device node: it is one, or the build fails", True)
 def run_mknod(case: Case) -> object:
     return _is_so_or_fails(case, "mknod /n c 1 3", "stat -c %F /n", "character special file")
-
-
-def _image(case: Case) -> dict[str, Any]:
-    """The configuration of the case's image, as the engine has it."""
-    found = json.loads(case.magnet.engine("inspect", "--type=image", case.name))
-    config: dict[str, Any] = (
-        found["Docker"]["config"] if case.magnet.column.backend == "buildah" else found[0]["Config"]
-    )
-    return config
