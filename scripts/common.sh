@@ -53,3 +53,32 @@ make_venv() { # make_venv DIRECTORY REQUIREMENT...
     [ -x "$directory/bin/pip" ] || "$(find_python)" -m venv "$directory"
     "$directory/bin/pip" install --quiet --disable-pip-version-check "$@" >&2
 }
+
+find_python_for() { # find_python_for RUN: prints one that RUN's user may use, too
+    local python
+    python=$(find_python)
+    "$1" "$python" -c 'import venv' 2>/dev/null || python=/usr/bin/python3
+    can_make_venv "$python" || install_packages python3 python3-venv
+    echo "$python"
+}
+
+copies=() # what copy_for has made, for the caller to remove
+
+# copy_for RUN: the project in the home directory of whom RUN runs commands as, to whom it belongs; sets $copy. An
+# ordinary user cannot write here, and the newer engines do not see all of this machine's files.
+copy_for() {
+    copy=$(mktemp -d "$("$1" sh -c 'echo $HOME')/magnet-test.XXXXXX")
+    copies+=("$copy")
+    git ls-files -z --cached --others --exclude-standard |
+        tar --create --null --files-from=- --ignore-failed-read | tar --extract --directory="$copy" --no-same-owner
+    chown -R "$("$1" id -u):$("$1" id -g)" "$copy"
+}
+
+in_copy() { # in_copy DIRECTORY RUN PYTHON PYTEST-ARGUMENTS...
+    cd "$1"
+    if [ ! -e .venv ]; then
+        "$2" "$3" -m venv .venv
+        "$2" .venv/bin/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+    fi
+    "$2" .venv/bin/pytest "${@:4}"
+}

@@ -45,6 +45,8 @@ _CPU_PERIOD = 100_000
 
 _RUN_OPTIONS = frozenset({"--hostname", "--mount", "--volume"})
 
+_PASTA_SINCE = "1.38"
+
 _OWN_LAST_WORDS = re.compile(rb"(?:Error: |error )(?:while running runtime: )?exit status \d+\s*")
 
 
@@ -239,7 +241,7 @@ class Buildah(MakesLists):
 
     def host_address(self, network: Network) -> str:
         """An address at which a step of a build finds this machine."""
-        return containers.mapped_address(self.engine, network, "1.38") or super().host_address(network)
+        return containers.mapped_address(self.engine, network, _PASTA_SINCE) or super().host_address(network)
 
     def failed_step(self, output: str) -> tuple[str, ...]:
         """The failing instruction, in buildah's words."""
@@ -260,7 +262,10 @@ class Buildah(MakesLists):
         known = _FROM_OPTIONS | _RUN_OPTIONS | {"--cpus", "--tmpfs"}
         lacking = [spec.name for spec in RUN_OPTIONS if spec.name not in known]
         chroot = (*LIMITS, "--shm-size") if self._is_chroot else ()
+        # That of pasta, which is the network of a rootless engine from then on.
+        adds_its_own = not self._is_chroot and containers.mapped_address(self.engine, "default", _PASTA_SINCE)
         return {
+            **({"--dns": "it would also ask a server of its network's"} if adds_its_own else {}),
             **refused_limits(self.engine),
             **dict.fromkeys(chroot, "its chroot isolation ignores it"),
             **dict.fromkeys(lacking, "buildah's containers live for one command only"),

@@ -665,6 +665,13 @@ def test_buildah_refuses_a_volume(option: Option, shell: Shell, printed: list[Co
     )
 
 
+@pytest.mark.parametrize(("version", "rootless"), [("1.37.5", True), ("1.39.3", False), ("1.39.3", True)])
+def test_a_name_server_is_refused_where_another_one_would_be_asked_too(version: str, rootless: bool) -> None:
+    refused = Buildah(replace(BUILDAH.engine, version=version, rootless=rootless, ids=65537)).refused_run_options()
+    is_refused = version == "1.39.3" and rootless
+    assert refused.get("--dns") == ("it would also ask a server of its network's" if is_refused else None)
+
+
 def test_buildahs_containers_have_the_labels_that_were_asked_for_and_not_the_runs_own() -> None:
     plan = BUILDAH.run_plan(replace(RUN, labels={"l": "v w", "m": "", RUN_LABEL: "r"}), IMAGE, "run-1")
     made = Command(("buildah", "from", "--pull-never", "--name=run-1", "--http-proxy=false", ID))
