@@ -93,6 +93,8 @@ def mapped_address(engine: Engine, network: Network, since: str) -> str | None:
     return "169.254.1.2" if is_pasta and has_own else None
 
 
+_SECURITY_SINCE = {"podman": "5.4", "buildah": "1.39"}
+
 CAPABILITIES = "--cap-add=AUDIT_WRITE,MKNOD,NET_RAW"
 """What steps of docker's may do and those of podman 5 and buildah 1.39 may not, unless they are allowed to."""
 
@@ -169,10 +171,15 @@ def refused_build_options(engine: Engine, *, is_chroot: bool) -> Mapping[str, st
 
 
 def check_security(options: Iterable[Option], engine: Engine) -> None:
-    """Refuse what podman and buildah know for containers, and not for builds: `no-new-privileges is not supported`."""
+    """Refuse what older versions know for containers, and not for builds: `no-new-privileges is not supported`.
+
+    Seen in podman 4.3 and buildah 1.28; podman 5.4 and buildah 1.39 have it.
+    """
+    if version_numbers(engine.version) >= version_numbers(_SECURITY_SINCE.get(engine.name, "0")):
+        return
     for option in options:
         if option.name == "--security-opt" and (option.value or "").startswith("no-new-privileges"):
             raise EngineError(
                 f"{engine} cannot build with `{option.argv()[0]}`: it has that for containers only",
-                hint="leave it out: the engines that would take it ignore it, or have no such builder",
+                hint="leave it out, or use podman 5.4 or buildah 1.39 or later",
             )

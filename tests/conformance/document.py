@@ -25,12 +25,19 @@ written by hand. The suite fails where an engine shows something else than this 
 - **refused**: magnet refuses, with an error that names the engine and its version, before anything starts. The number
   leads to the sentence below the table.
 - **differs** would be a bug. There is none.
+
+A column is here when all behaviours have been looked at on it, and none differs.
 """
 
 
 def sections() -> Mapping[str, Section]:
     """The sections of the document."""
     return {name: importlib.import_module(f"tests.conformance.test_{name}").SECTION for name in SECTIONS}
+
+
+def names() -> set[str]:
+    """The names of all behaviours, as results have them."""
+    return {f"{name}.{one.id}" for name, section in sections().items() for one in section.behaviours}
 
 
 def document(found: Mapping[str, Results], sections: Mapping[str, Section]) -> str:
@@ -97,10 +104,23 @@ def _escaped(text: str) -> str:
     return text.replace("|", "\\|")
 
 
+def page(directory: Path) -> str:
+    """The page, from the results in a directory."""
+    known = sections()
+    found = {code: one for code, one in results.load(directory).items() if is_complete(one, known)}
+    return document(found, known)
+
+
+def is_complete(one: Results, sections: Mapping[str, Section]) -> bool:
+    """Whether all behaviours were looked at on a column, and none differs."""
+    names = {f"{name}.{behaviour.id}" for name, section in sections.items() for behaviour in section.behaviours}
+    return set(one.cells) >= names and all(one.cells[name].verdict != "differs" for name in names)
+
+
 def main(arguments: Sequence[str]) -> None:
     """Print the page."""
     directory = Path(*arguments) if arguments else results.COMMITTED
-    sys.stdout.write(document(results.load(directory), sections()))
+    sys.stdout.write(page(directory))
 
 
 if __name__ == "__main__":

@@ -601,6 +601,8 @@ def test_limits_and_security_that_a_build_would_not_have_are_refused(
     assert refusal_of(backend, "--security-opt", "no-new-privileges") == (
         f"{backend.engine} cannot build with `--security-opt=no-new-privileges`: it has that for containers only"
     )
+    latest = type(backend)(replace(backend.engine, version={"podman": "5.4.2", "buildah": "1.39.3"}[backend.name]))
+    assert refusal_of(latest, "--security-opt", "no-new-privileges") is None
     monkeypatch.setenv("BUILDAH_ISOLATION", "chroot")
     chroot = BUILDAH_CHROOT if backend is BUILDAH else PODMAN
     assert refusal_of(chroot, "--memory", "64m") == (
