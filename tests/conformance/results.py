@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -21,11 +21,11 @@ class Results:
     cells: dict[str, Cell] = field(default_factory=dict)
 
 
-def save(results: Results, directory: Path) -> None:
-    """Write a column's file; a run of some behaviours only leaves the others as they were."""
+def save(results: Results, directory: Path, names: Set[str]) -> None:
+    """Write a column's file; what is not among the results stays as it was, if it is still among all behaviours' names."""
     path = directory / f"{results.tested.code}.json"
     before = load_one(path).cells if path.exists() else {}
-    cells = {**before, **results.cells}
+    cells = {name: cell for name, cell in {**before, **results.cells}.items() if name in names}
     text = json.dumps(
         {"tested": asdict(results.tested), "cells": {name: _row(cells[name]) for name in sorted(cells)}},
         indent=1,

@@ -272,7 +272,8 @@ together.add(
 def ssh(case: Case) -> object:
     with _agent() as path:
         return case.steps(
-            "RUN --mount=type=ssh,id=mine test -S $SSH_AUTH_SOCK && echo a socket", words=["--ssh", f"mine={path}"]
+            "RUN --mount=type=ssh,id=mine test -S $SSH_AUTH_SOCK && echo a socket",
+            words=["--no-cache", "--ssh", f"mine={path}"],
         )
 
 

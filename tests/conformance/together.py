@@ -119,7 +119,8 @@ def in_the_steps_of_one_build(case: Case, parts: Sequence[Part]) -> Mapping[str,
     """What parts of one Dockerfile print while it is built, as the log has it; nothing is looked at in the image."""
     for part in parts:
         case.files(part.files)
-    return _by_part(case.steps(*_lines_that_print(parts), words=[word for part in parts for word in part.words]), parts)
+    words = ["--no-cache", *(word for part in parts for word in part.words)]
+    return _by_part(case.steps(*_lines_that_print(parts), words=words), parts)
 
 
 def in_one_container(case: Case, parts: Sequence[Part]) -> Mapping[str, str]:
