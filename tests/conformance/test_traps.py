@@ -78,7 +78,7 @@ def changed_mount(case: Case) -> object:
     for text in ("one\n", "two\n"):
         case.files({"m/f": text})
         os.utime(case.magnet.root / "m/f", (10**9, 10**9))
-        seen.append(case.steps("RUN --mount=type=bind,source=m,target=/m cat /m/f", words=()))
+        seen.append(case.steps("RUN --mount=type=bind,source=m,target=/m : NAME; cat /m/f", words=()))
     return seen
 
 
@@ -86,7 +86,7 @@ def changed_mount(case: Case) -> object:
 def changed_argument(case: Case) -> object:
     case.files({"one": "one\n", "two": "two\n"})
     return [
-        case.steps("ARG WHICH", "COPY $WHICH /f", "RUN cat /f", words=["--build-arg", f"WHICH={which}"])
+        case.steps("ARG WHICH", "COPY $WHICH /f", "RUN : NAME; cat /f", words=["--build-arg", f"WHICH={which}"])
         for which in ("one", "two")
     ]
 
