@@ -28,7 +28,7 @@ CODES = {
 
 ORDER = (
     "D20", "D20r", "D20L", "D28", "P4", "P4r", "B1", "B1r", "B1c", "B1cr",
-    "D26", "D26L", "P5", "P5r", "B2", "B2r", "B2c", "B2cr",
+    "D26", "D26r", "D26L", "P5", "P5r", "B2", "B2r", "B2c", "B2cr",
 )  # fmt: skip
 """All columns, as they stand in the table."""
 
