@@ -14,11 +14,18 @@ from magnet.failures import report
 from magnet.settings import NAMES, Settings, read_plain
 from magnet.values import replace
 
+_OWN = ("cache", "logs", "doctor", "backends", "completion")
+"""The commands that are not about a target, and are done here."""
+
 
 def main(words: Sequence[str], environ: Mapping[str, str]) -> int:
     """Do what the words say, report what went wrong, and return the exit code."""
     sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
+        if "_MAGNET_COMPLETE" in environ:
+            from magnet import completing  # only a shell asks for it
+
+            return completing.answer(environ[completing.VARIABLE], lambda file: _load(file, environ))
         return _run(_parse(words), environ)
     except MagnetError as error:
         report(error, sys.stderr)
@@ -51,7 +58,12 @@ def _run(settings: Settings, environ: Mapping[str, str]) -> int:
             os.chdir(settings.directory)
         except OSError as error:
             raise UsageError(f"cannot change to {settings.directory}: {error.strerror}") from error
-    if settings.words[:1] in (("cache",), ("logs",), ("doctor",), ("backends",)) and not settings.list_targets:
+    if settings.words[:1] == ("help",):
+        from magnet import helpcommand  # nothing else needs it
+
+        words = helpcommand.read(settings.words)
+        return _run(_parse(words) if words == ("--help",) else replace(settings, words=words), environ)
+    if settings.words[:1] and settings.words[0] in _OWN and not settings.list_targets:
         return _command(settings, environ)
     loaded = _load(settings.file, environ)
     if settings.list_targets:
@@ -91,6 +103,10 @@ def _command(settings: Settings, environ: Mapping[str, str]) -> int:
         raise UsageError(f"{given_for_nothing[0]} is about targets, and `{settings.words[0]}` is none")
     magnetfile = _magnetfile(settings.file)
     root = magnetfile.parent if magnetfile else Path.cwd()
+    if settings.words[0] == "completion":
+        from magnet import completioncommand  # a build needs none of it
+
+        return completioncommand.run(settings.words)
     if settings.words[0] == "logs":
         from magnet import logcommand  # a build needs none of it
 

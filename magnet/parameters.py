@@ -34,7 +34,8 @@ class Parameter:
     """How a parameter of a target appears on the command line: its option names, help and value's name.
 
     `argument` makes one with a default an argument that may be left out. `implied` is the value of an option that is
-    named without one; another value is then given as `--name=value`.
+    named without one; another value is then given as `--name=value`. `complete` is what a shell offers for the value
+    where that is a path, although its type does not say so.
     """
 
     def __init__(
@@ -44,12 +45,14 @@ class Parameter:
         metavar: str | None = None,
         argument: bool = False,
         implied: str | None = None,
+        complete: Literal["file", "directory"] | None = None,
     ) -> None:
         self.names = names
         self.help = help
         self.metavar = metavar
         self.argument = argument
         self.implied = implied
+        self.complete = complete
 
 
 class _ImpliedOption(click.Option):
@@ -78,7 +81,7 @@ def parse_calls(words: Sequence[str], find: Any, outer: Collection[str] = ()) ->
     while rest:
         target: Target[..., Any] = find(rest[0])
         command = make_command(target)
-        own, rest = _split(rest[1:], command)
+        own, rest = split(rest[1:], command)
         try:
             calls.append(_call(target, command, own, outer))
         except click.exceptions.Exit as done:
@@ -144,6 +147,7 @@ def _click_parameters(target: Target[..., Any], parameter: inspect.Parameter, an
     required = parameter.default is parameter.empty
     if _is_argument(parameter, spec):
         settings: dict[str, Any] = {} if required else {"default": parameter.default}
+        settings["shell_complete"] = _completion(spec)
         type_ = _type(target, annotation)
         return [click.Argument([parameter.name], type=type_, required=required, metavar=spec.metavar, **settings)]
     return [_option(target, parameter, annotation, spec, required=required)]
@@ -156,6 +160,7 @@ def _option(
     is_named = any(name.startswith("--") for name in spec.names)
     names = spec.names if is_named else (*spec.names, long)
     settings: dict[str, Any] = {"help": spec.help, "required": required, "metavar": spec.metavar}
+    settings["shell_complete"] = _completion(spec)
     if not required:
         settings["default"] = parameter.default
         settings["show_default"] = parameter.default not in (None, "", (), False)
@@ -173,6 +178,13 @@ def _option(
     if isinstance(option, _ImpliedOption):
         option.implied = spec.implied or ""
     return option
+
+
+def _completion(spec: Parameter) -> Any:
+    """What tells a shell to offer files or directories; None leaves it to the type."""
+    if spec.complete is None:
+        return None
+    return click.Path(file_okay=spec.complete == "file").shell_complete
 
 
 def _is_repeated(annotation: Any) -> bool:
@@ -214,7 +226,7 @@ def _type(target: Target[..., Any], annotation: Any) -> Any:
     )
 
 
-def _split(words: Sequence[str], command: click.Command) -> tuple[list[str], list[str]]:
+def split(words: Sequence[str], command: click.Command) -> tuple[list[str], list[str]]:
     """The words that belong to a command, as click takes them, and those after them."""
     arguments = [param for param in command.params if isinstance(param, click.Argument)]
     wanted = sum(param.nargs == 1 for param in arguments)
