@@ -14,7 +14,7 @@ from magnet.failures import report
 from magnet.settings import NAMES, Settings, read_plain
 from magnet.values import replace
 
-_OWN = ("cache", "logs", "doctor", "backends", "completion")
+_OWN = ("cache", "logs", "doctor", "backends", "completion", "init")
 """The commands that are not about a target, and are done here."""
 
 
@@ -101,6 +101,10 @@ def _command(settings: Settings, environ: Mapping[str, str]) -> int:
     }
     if given_for_nothing := [f"`{option}`" for option, is_given in about_targets.items() if is_given]:
         raise UsageError(f"{given_for_nothing[0]} is about targets, and `{settings.words[0]}` is none")
+    if settings.words[0] == "init":
+        from magnet import initcommand  # nor of this
+
+        return initcommand.run(settings.words, Path.cwd(), given=settings.file, dry_run=settings.dry_run)
     magnetfile = _magnetfile(settings.file)
     root = magnetfile.parent if magnetfile else Path.cwd()
     if settings.words[0] == "completion":

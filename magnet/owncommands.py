@@ -18,7 +18,7 @@ class OwnCommand:
 
 
 OWN_COMMANDS: Mapping[str, OwnCommand] = {
-    # "init": OwnCommand("initcommand", "Write a magnetfile for what is found here."),
+    "init": OwnCommand("initcommand", "Write a magnetfile for what is found here."),
     "logs": OwnCommand("logcommand", "Print what targets printed, now or in an earlier run."),
     "cache": OwnCommand("commands", "See and free what is kept of builds."),
     "doctor": OwnCommand("doctorcommand", "Tell what the engines here can do, and what mends them."),
