@@ -74,12 +74,6 @@ def test_another_directory_and_no_other_file_may_be_named(magnet: Program) -> No
     )
 
 
-def test_a_directory_that_cannot_be_written_is_an_error(magnet: Program) -> None:
-    magnet.write({"Makefile/file": ""})
-    (magnet.root / "magnetfile.py").mkdir()
-    assert magnet("init").code == 2
-
-
 def test_the_targets_run_the_tools(magnet: Program) -> None:
     """The tools are those of the machine where it must have them, and else tell their words."""
     magnet.engine("python3", f'exec {sys.executable} "$@"\n')
