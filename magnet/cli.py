@@ -62,7 +62,9 @@ def _run(settings: Settings, environ: Mapping[str, str]) -> int:
         from magnet import helpcommand  # nothing else needs it
 
         words = helpcommand.read(settings.words)
-        return _run(_parse(words) if words == ("--help",) else replace(settings, words=words), environ)
+        if words == ("--help",):
+            return _run(_parse(words), environ)
+        return _run(replace(settings, words=words, directory=None), environ)
     if settings.words[:1] and settings.words[0] in _OWN and not settings.list_targets:
         return _command(settings, environ)
     loaded = _load(settings.file, environ)

@@ -25,7 +25,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import click
 
 from magnet.backends.options import OptionSpec
-from magnet.buildfile import Call, Target
+from magnet.buildfile import Call, Target, as_call
 from magnet.errors import Finished, MagnetfileError, UsageError
 from magnet.values import frozen
 
@@ -111,13 +111,14 @@ def make_command(target: Target[..., Any]) -> click.Command:
 
 def _help(target: Target[..., Any], hints: Mapping[str, Any]) -> str:
     aliases = f"\n\nAliases: {', '.join(target.aliases)}" if target.aliases else ""
+    needs = f"\n\nNeeds: {', '.join(as_call(one).name for one in target.needs)}" if target.needs else ""
     arguments = ""
     for parameter in target.signature.parameters.values():
         marker = _unwrap(hints.get(parameter.name))[1]
         if isinstance(marker, Parameter) and marker.help and _is_argument(parameter, marker):
             arguments += f"\n  {marker.metavar or parameter.name.upper()}  {marker.help}"
     # Click shows the help of options only; \b keeps its lines as they are.
-    return f"{target.help}{aliases}" + (f"\n\n\b\nArguments:{arguments}" if arguments else "")
+    return f"{target.help}{aliases}{needs}" + (f"\n\n\b\nArguments:{arguments}" if arguments else "")
 
 
 def _type_of_default(parameter: inspect.Parameter) -> Any:

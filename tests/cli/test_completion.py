@@ -47,6 +47,7 @@ def read(t, file: Path, *, to: str = ""):
 
 @docker.target
 def push(t):
+    '''Push: all of it.'''
     raise AssertionError
 """
 
@@ -173,7 +174,7 @@ def test_what_is_offered_is_told_in_a_line_each(project: Program) -> None:
         "goodbye\tSay goodbye.",
         "bye\tSay goodbye.",
         "read",
-        "docker:push",
+        "docker:push\tPush: all of it.",
     ]
     assert offered(project, "")[5:] == list(OWN_COMMANDS)
     assert described(project, "hello --") == ["--name", "--shout", "--no-shout", "--help\tShow this message and exit."]
@@ -231,6 +232,9 @@ def test_the_help_of_what_is_named_is_that_of_its_option(magnet: Program) -> Non
     for words in (("hello",), ("cache", "prune"), ("logs",), ("help",)):
         assert magnet("help", *words) == magnet(*words, "--help")
     assert magnet("help") == magnet("--help")
+    (magnet.root / "sub").mkdir()
+    (magnet.root / "sub" / "deeper").mkdir()
+    assert magnet("-C", "deeper", "help", "hello", cwd="sub") == magnet("hello", "--help")
 
 
 def test_no_target_has_the_name_of_a_command(magnet: Program, tmp_path: Path) -> None:
