@@ -103,6 +103,8 @@ def _command(settings: Settings, environ: Mapping[str, str]) -> int:
     }
     if given_for_nothing := [f"`{option}`" for option, is_given in about_targets.items() if is_given]:
         raise UsageError(f"{given_for_nothing[0]} is about targets, and `{settings.words[0]}` is none")
+    if settings.as_json and settings.words[0] in ("init", "completion"):
+        raise UsageError(f"`{settings.words[0]}` has nothing to print as JSON", hint="leave out --json")
     if settings.words[0] == "init":
         from magnet import initcommand  # nor of this
 

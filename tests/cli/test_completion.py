@@ -65,6 +65,7 @@ LINES: Mapping[str, Sequence[str]] = {
     "-C su": ["-C", "sub"],
     "--trace=fi": ["--trace=file.json"],
     "-f sub/other.py lau": ["-f", "sub/other.py", "launch"],
+    "-C sub -f other.py lau": ["-C", "sub", "-f", "other.py", "launch"],
     "cache prune --older": ["cache", "prune", "--older-than"],
     "logs goodb": ["logs", "goodbye"],
     "help comp": ["help", "completion"],

@@ -74,6 +74,12 @@ def test_another_directory_and_no_other_file_may_be_named(magnet: Program) -> No
     )
 
 
+def test_there_is_nothing_in_json(magnet: Program) -> None:
+    done = magnet("--json", "init")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "error: `init` has nothing to print as JSON\nhint: leave out --json\n"
+
+
 def test_the_targets_run_the_tools(magnet: Program) -> None:
     """The tools are those of the machine where it must have them, and else tell their words."""
     magnet.engine("python3", f'exec {sys.executable} "$@"\n')

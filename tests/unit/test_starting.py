@@ -1,7 +1,6 @@
 """What `magnet init` makes of what it finds: always a magnetfile that loads, with the targets that it names."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -368,6 +367,7 @@ WORDS = st.one_of(
         ["build", "run", "init", "t", "T", "env", "target", "class", "str", "my_app", "my-app", "--x", "a.b"]
     ),
     st.text(max_size=8),
+    st.text(st.sampled_from("axN\"'\\\n\t{}$#\0é"), max_size=8),
 )
 SCALARS = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), WORDS, st.sampled_from(["${A:-b}", "$$", "$A", "${A"])
@@ -398,12 +398,12 @@ SERVICES = st.dictionaries(WORDS, st.one_of(st.dictionaries(SETTINGS, VALUES, ma
 @given(
     services=SERVICES,
     scripts=st.dictionaries(WORDS, st.just("x"), max_size=4),
-    phony=st.lists(WORDS, max_size=4),
+    phony=st.dictionaries(WORDS | st.just("all"), WORDS, max_size=4),
     args=st.lists(WORDS, max_size=3),
     stages=st.lists(st.from_regex("[a-z][a-z0-9._-]{0,5}", fullmatch=True), max_size=3),
 )
 def test_whatever_is_found_is_written_as_a_magnetfile_that_loads(
-    services: dict[str, Any], scripts: dict[str, str], phony: list[str], args: list[str], stages: list[str]
+    services: dict[str, Any], scripts: dict[str, str], phony: dict[str, str], args: list[str], stages: list[str]
 ) -> None:
     import tempfile
 
@@ -411,7 +411,8 @@ def test_whatever_is_found_is_written_as_a_magnetfile_that_loads(
         root = Path(name)
         (root / "compose.yaml").write_text(json.dumps({"services": services}))
         (root / "package.json").write_text(json.dumps({"scripts": scripts}))
-        (root / "Makefile").write_bytes(os.fsencode(f".PHONY: {' '.join(phony)}\n".encode(errors="replace")))
+        rules = "".join(f"{one}: ## {about}\n" for one, about in phony.items())
+        (root / "Makefile").write_bytes(f".PHONY: {' '.join(phony)}\n{rules}".encode(errors="replace"))
         lines = [*(f"ARG {arg}" for arg in args), "FROM scratch", *(f"FROM scratch AS {stage}" for stage in stages)]
         (root / "Dockerfile").write_bytes("\n".join(lines).encode(errors="replace"))
         try:
