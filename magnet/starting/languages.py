@@ -75,7 +75,8 @@ def _node(root: Path) -> Iterator[Found]:
         return
     manager = _package_manager(root, package)
     scripts = package.get("scripts")
-    names = [name for name in scripts if _is_wanted(name, scripts)] if isinstance(scripts, dict) else []
+    wanted = [name for name in scripts if not _is_hook(name, scripts)] if isinstance(scripts, dict) else []
+    names = [name for name in wanted if re.fullmatch(r"[\w.@][^\s$]*", name)]
     # Npm has an install that takes the locked versions and nothing else; the others' is the one that they have.
     install = "ci" if manager == "npm" and (root / "package-lock.json").is_file() else "install"
     yield Found(
@@ -86,15 +87,19 @@ def _node(root: Path) -> Iterator[Found]:
             command("install", "Install the packages of Node.", manager, install),
             *(command(name, f"Run the script `{name}` of package.json.", manager, "run", name) for name in names),
         ),
+        left_out=tuple(
+            f"the script `{name}`, whose name cannot be that of a target" for name in wanted if name not in names
+        ),
     )
 
 
-def _is_wanted(name: str, scripts: Mapping[str, Any]) -> bool:
-    """Whether somebody runs that script by its name; npm runs the others before and after those."""
+_LIFE_CYCLE = ("install", "prepare", "publish", "pack", "version")
+
+
+def _is_hook(name: str, scripts: Mapping[str, Any]) -> bool:
+    """Whether npm runs the script by itself, at an install or before and after another one."""
     hooked = [name.removeprefix(prefix) for prefix in ("pre", "post") if name.startswith(prefix)]
-    if any(one in scripts or one in ("install", "publish", "pack", "prepare", "version") for one in hooked):
-        return False
-    return name not in ("install", "prepare", "") and "$" not in name and not name.startswith("-")
+    return name in ("install", "prepare") or any(one in scripts or one in _LIFE_CYCLE for one in hooked)
 
 
 def _package_manager(root: Path, package: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ the same to magnet are taken, and the others are named.
 """
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,8 @@ def draft(root: Path, name: str, given: Any, settings: Settings, project: str) -
     """The target for a service; LeftOutError where there can be none. `project` is compose's name for the project."""
     if not isinstance(given, dict):
         raise LeftOutError("which is no mapping")
-    if name.startswith("-"):
-        raise LeftOutError("whose name would be an option")
+    if not re.fullmatch(r"[\w.][\w.-]*", name, re.ASCII):
+        raise LeftOutError("whose name cannot be that of a target")
     if "build" in given:
         return _image(root, name, given, settings, project)
     if "image" in given:

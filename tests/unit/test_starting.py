@@ -196,6 +196,7 @@ def test_what_is_not_the_same_to_magnet_is_left_out_by_name(root: Path) -> None:
                 healthcheck: {test: [NONE], interval: 1s}
               far: {build: "https://example.org/repository.git"}
               odd: [1]
+              --help: {image: x}
               none: {networks: [x]}
               two: {image: "two:${V:-1}"}
               three: {image: "three:${V:-2}"}
@@ -214,6 +215,7 @@ def test_what_is_not_the_same_to_magnet_is_left_out_by_name(root: Path) -> None:
         "`healthcheck` of the service `db`",
         "the service `far`, as `https:/example.org/repository.git` is no directory here",
         "the service `odd`, which is no mapping",
+        "the service `--help`, whose name cannot be that of a target",
         "the service `none`, which has neither `build` nor `image`",
         "the service `three`, as V has another default elsewhere",
         "`volumes`",
@@ -281,6 +283,7 @@ def test_go_python_and_node_get_what_they_are_worked_on_with(root: Path) -> None
     }
     write(root, package__json=json.dumps({"scripts": scripts}))
     (root / "package-lock.json").touch()
+    assert left_out(root) == ["the script `$`, whose name cannot be that of a target"]
     assert commands(root) == {
         "build": "go build ./...",
         "test": "go test ./...",
