@@ -10,6 +10,9 @@ from magnet.errors import MagnetfileError
 PREFIX = "MAGNET_"
 """What the names begin with that `make` prints."""
 
+NOT_FOUND = 127
+"""The exit code for a program that cannot be started."""
+
 
 @overload
 def import_env(source: str | Path, /, *, prefix: str = "", required: bool = True) -> None: ...
@@ -58,13 +61,13 @@ def _shortened(values: Mapping[str, str], prefix: str | None) -> dict[str, str]:
 def _texts(values: object, where: str) -> Mapping[str, str]:
     """The values, all of which must be text, with names that a variable can have."""
     if not isinstance(values, Mapping):
-        raise MagnetfileError(f"{where} gives no variables by their names, but a {type(values).__name__}")
+        raise MagnetfileError(f"{where} gives no variables by their names, but a value of type {type(values).__name__}")
     for name, value in values.items():
         if not isinstance(name, str) or not name or "=" in name or "\0" in name:
             raise MagnetfileError(f"{where}: {name!r} cannot be the name of a variable")
         if not isinstance(value, str):
             raise MagnetfileError(
-                f"{where}: `{name}` is a {type(value).__name__}, and a variable has text",
+                f"{where}: `{name}` is of type {type(value).__name__}, and a variable has text",
                 hint="put its value between quotes, or import from a function that makes text of it",
             )
         if "\0" in value:
@@ -142,12 +145,13 @@ def _from_make(target: str, prefix: str, declarations: Declarations) -> dict[str
 
     done = ask(Command(("make", "-s", target), env=declarations.environ), cwd=declarations.directory)
     if done.returncode != 0:
-        is_here = done.returncode != 127
+        is_there = done.returncode != NOT_FOUND
+        what = ending(done.returncode) if is_there else "cannot be run"
         raise MagnetfileError(
-            f"`make {target}`, which variables are imported from, {ending(done.returncode)}",
+            f"`make {target}`, which variables are imported from, {what}",
             # What it printed on stdout may be secrets.
             detail=Completed(0, stderr=done.stderr).tail[-8:],
-            hint="run it by hand to see what is wrong" if is_here else "install make",
+            hint="run it by hand to see what is wrong" if is_there else "install make",
         )
     found = {}
     for number, line in enumerate(done.stdout.decode(errors="surrogateescape").splitlines(), start=1):

@@ -60,7 +60,7 @@ def _kind_of_default(name: str, default: object) -> Kind:
         if isinstance(default, known):
             return _KINDS[known]
     raise MagnetfileError(
-        f"the default of `{name}` is a {type(default).__name__}",
+        f"the default of `{name}` is of type {type(default).__name__}",
         hint="use a str, int, float, bool or Path, or give `type=` a function that makes one of a string",
     )
 
