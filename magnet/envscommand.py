@@ -66,8 +66,8 @@ def _print(variables: Sequence[Variable], environ: Mapping[str, str]) -> None:
     else:
         print("The magnetfile declares no variables.")
     print("\nOf magnet itself:")
-    rows = [(name, environ.get(name, ""), text) for name, text in SETTINGS]
-    _print_table([("NAME", "VALUE", "DESCRIPTION"), *rows])
+    settings = [(name, environ.get(name, ""), text) for name, text in SETTINGS]
+    _print_table([("NAME", "VALUE", "DESCRIPTION"), *settings])
 
 
 def _source(variable: Variable) -> str:
