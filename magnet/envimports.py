@@ -40,6 +40,8 @@ def import_env(
             "`import_env` imports from one thing",
             hint='name a file, a function or a target of make: import_env(".env"), import_env(make="magnet-vars")',
         )
+    if not required and not isinstance(source, str | Path):
+        raise MagnetfileError("only a file may be missing", hint="leave out `required=False`")
     if make is not None:
         name = f"make {make}"
         found = _from_make(make, PREFIX if prefix is None else prefix, declarations)

@@ -23,7 +23,7 @@ D = TypeVar("D", bool, int, float, Path)
 class Variable:
     """A declared environment variable, and the value that this run gives it, both as text.
 
-    `source` is where the value comes from; "" where there is none.
+    `source` is where the value comes from; "" where there is none. `hidden` are the texts that would tell a secret.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Variable:
     type: str = "str"
     choices: tuple[str, ...] = ()
     is_required: bool = False
+    hidden: tuple[str, ...] = ()
 
     @property
     def is_missing(self) -> bool:
@@ -163,18 +164,19 @@ def env(
     rule = Rule(name, kind_of(name, type, default), tuple(choices), secret)
     usual = rule.usual(default)
     value = usual if found is None else rule.read(found.value, f"from {_told(found.source)}")
-    text = text_of(default)
+    text = text_of(default) if found is None else found.value
     declarations.declare(
         Variable(
             name=name,
-            value=text if found is None else found.value,
-            default=text,
+            value=text,
+            default=text_of(default),
             help=help,
             is_secret=secret,
             source=found.source if found else "" if default is None else DEFAULT,
             type=rule.kind.name,
             choices=tuple(map(text_of, rule.choices)),
             is_required=required,
+            hidden=tuple(dict.fromkeys((text, str(value)))) if secret and text else (),
         )
     )
     return value
@@ -213,7 +215,7 @@ def loading() -> Declarations:
 
 def secret_values(variables: Iterable[Variable]) -> tuple[str, ...]:
     """The values that are to be seen nowhere."""
-    return tuple(one.value for one in variables if one.is_secret and one.value)
+    return tuple(text for one in variables for text in one.hidden)
 
 
 def check_required(variables: Iterable[Variable]) -> None:

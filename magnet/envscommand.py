@@ -8,7 +8,7 @@ import click
 
 from magnet import parameters
 from magnet.buildfile import Buildfile
-from magnet.envs import Variable
+from magnet.envs import Variable, secret_values
 from magnet.errors import UsageError
 from magnet.redact import Redactor
 
@@ -80,8 +80,8 @@ def _description(variable: Variable) -> str:
 
 def _hider(variables: Sequence[Variable]) -> Callable[[str], str]:
     """What takes the secrets out of a value, in which they may be but a part; and the defaults that were not wanted."""
-    secrets = [text for one in variables if one.is_secret for text in (one.value, one.default) if text]
-    return Redactor(secrets).text
+    unwanted = [one.default for one in variables if one.is_secret and one.default]
+    return Redactor((*secret_values(variables), *unwanted)).text
 
 
 def _print_table(rows: Sequence[tuple[str, ...]]) -> None:

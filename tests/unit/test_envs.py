@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from magnet import MagnetError, buildfile, env
 from magnet.buildfile import Buildfile
-from magnet.envs import Variable, check_required, closed
+from magnet.envs import Variable, check_required, closed, secret_values
 from magnet.errors import MagnetfileError, UsageError
 from magnet.kinds import Rule, kind_of, text_of
 
@@ -161,6 +161,11 @@ def test_a_secret_is_not_in_what_python_says_of_a_magnetfile(load: Load) -> None
     assert error.message == "magnetfile.py cannot be loaded: ValueError: invalid literal for int() with base 10: '***'"
 
 
+def test_what_a_secret_is_converted_to_is_as_secret(load: Load) -> None:
+    loaded = load('env("PIN", type=int, secret=True)\nenv("KEY", "a//b", type=Path, secret=True)', PIN="0042")
+    assert secret_values(loaded.variables) == ("0042", "42", "a//b", "a/b")
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [
@@ -293,6 +298,7 @@ def test_a_file_that_is_not_required_may_be_missing(load: Load) -> None:
         ('import_env("a.json")', {"a.json": '{"A": "\\u0000"}'}, "a.json: the value of `A` has a null character, which no variable can have"),
         ("import_env(lambda: 1)", {}, "`<lambda>()` gives no variables by their names, but a value of type int"),
         ('import_env(lambda: {"A": None})', {}, "`<lambda>()`: `A` is of type NoneType, and a variable has text"),
+        ('import_env(make="x", required=False)', {}, "only a file may be missing"),
         ("import_env()", {}, "`import_env` imports from one thing"),
         ('import_env(".env", make="x")', {}, "`import_env` imports from one thing"),
         ('env("A")\nimport_env(".env")', {".env": "A=1"}, "`A` is imported from .env after it was declared"),
