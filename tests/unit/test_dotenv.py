@@ -30,6 +30,7 @@ def error_of(text: str, **environ: str) -> str:
         ("\n \n# a comment\n\t# another", {}),
         ("A=1", {"A": "1"}),
         ("A=1\r\nB=2\r\n", {"A": "1", "B": "2"}),
+        ("A='one\r\ntwo'\r\n", {"A": "one\ntwo"}),
         ("  A = 1 \n\n", {"A": "1"}),
         ("export A=1\nexport\tB=2", {"A": "1", "B": "2"}),
         ("exported=1", {"exported": "1"}),

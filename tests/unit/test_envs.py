@@ -135,7 +135,7 @@ def test_a_value_that_does_not_fit_is_an_error_that_says_where_it_comes_from(
 
 
 @pytest.mark.parametrize(
-    "declaration", ['"X", type=int', '"X", choices=["a"]', '"X", type=odd', '"X", default=0', '"X", type=worse']
+    "declaration", ['"X", type=int', '"X", choices=["hunter3"]', '"X", type=odd', '"X", default=0', '"X", type=worse']
 )
 def test_a_secret_that_does_not_fit_is_not_told(load: Load, declaration: str) -> None:
     source = f"""
@@ -149,10 +149,11 @@ def test_a_secret_that_does_not_fit_is_not_told(load: Load, declaration: str) ->
 
         env({declaration}, secret=True)
     """
-    error = error_of(lambda: load(source, X="hunter2", TOKEN="hunter2"))
+    error = error_of(lambda: load(source, X="hunter2", TOKEN="hunter2-of-token"))
     assert error.message.startswith(
         ("`X` has a value (from the environment), which is ", "magnetfile.py cannot be loaded: ")
     )
+    assert error.hint in ("set X to another value", None)
     assert "hunter2" not in f"{error.message} {error.detail} {error.hint}"
 
 
@@ -195,7 +196,7 @@ def test_what_is_required_and_missing_can_be_listed_and_not_run(load: Load) -> N
         env("PORT", type=int, required=True)
         env("TOKEN", required=True, secret=True)
     """
-    loaded = load(source, TOKEN="x", VERSION="")
+    loaded = load(source, TOKEN="x", VERSION="", PORT="")
     assert [(one.name, one.value, one.is_missing) for one in loaded.variables] == [
         ("VERSION", "", True),
         ("PORT", "", True),
