@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -361,13 +361,13 @@ def test_nothing_begins_when_the_time_is_over_also_where_others_have_more(way: s
     children = Children()
     with children.limited(60) as outer, outer.limited(50) as inner:
         outer.expire("5m")
-        start = {
+        ways: dict[str, Callable[[], object]] = {
             "watch": partial(inner.watch, python(""), lambda *_: None, cwd=HERE, env=os.environ),
             "attach": partial(inner.attach, python(""), cwd=HERE, env=os.environ),
             "wait": partial(inner.wait, 60),
-        }[way]
+        }
         with pytest.raises(TimedOut, match=r"^timed out after 5m$"):
-            start()
+            ways[way]()
     assert (inner.expired, outer.expired, children.expired) == ("5m", "5m", "")
 
 
