@@ -81,6 +81,7 @@ def _command(settings: Settings, environ: Mapping[str, str]) -> int:
     """Do what is asked of magnet itself, for which no target is needed."""
     about_targets = {
         "--force": settings.force,
+        "--offline": settings.offline,
         "--explain": settings.explain,
         "--files": settings.files,
         "--summary": settings.summary,

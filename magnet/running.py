@@ -138,7 +138,7 @@ class Run:
         return self._call(call, t), t.is_cached, t.took
 
     def _call(self, call: Call[Any], t: T) -> Any:
-        return _translated(lambda: call.run(t), self.magnetfile)
+        return t.and_its_downloads(lambda: _translated(lambda: call.run(t), self.magnetfile))
 
     # Calls that can be skipped
 
