@@ -115,6 +115,7 @@ def _command(settings: Settings, environ: Mapping[str, str]) -> int:
         backend=backend,
         dry_run=settings.dry_run,
         as_json=settings.as_json,
+        environ=environ,
     )
     return run(settings.words, given)
 

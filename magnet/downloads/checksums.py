@@ -60,20 +60,24 @@ def hasher(algorithm: Algorithm) -> Hasher:
 
 
 def file_checksum(path: Path, algorithm: Algorithm, advance: Advance, check: Callable[[], None]) -> str | None:
-    """The digest of a file's content; None where there is no regular file. `check` may raise, block by block."""
+    """The digest of a file's content; None where no regular file can be read. `check` may raise, block by block."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(path, "rb", buffering=0, opener=_opened) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return None
+            made, block = hasher(algorithm), memoryview(bytearray(BLOCK))
+            while size := file.readinto(block):
+                made.update(block[:size])
+                advance(size)
+                check()
     except OSError:
         return None
-    with open(descriptor, "rb", buffering=0) as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return None
-        made, block = hasher(algorithm), memoryview(bytearray(BLOCK))
-        while size := file.readinto(block):
-            made.update(block[:size])
-            advance(size)
-            check()
     return made.hexdigest()
+
+
+def _opened(path: str, flags: int) -> int:
+    # What stands there may be a link to elsewhere, or a pipe, which would be waited for.
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _checked(algorithm: Algorithm, given: str) -> Checksum:

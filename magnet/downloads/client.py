@@ -89,6 +89,7 @@ def asking(
     # What a file is, and not how it travels: its bytes are those that are hashed.
     sent = {"User-Agent": "magnet", "Accept-Encoding": "identity", "Accept": "*/*", **headers}
     with _Session() as session:
+        session.max_redirects = _REDIRECTS
         with _translating():
             response = session.get(
                 source.url,
@@ -117,8 +118,6 @@ def secrets(source: Source, environ: Mapping[str, str]) -> list[str]:
 
 class _Session(requests.Session):
     """A session that is not led from https to http, where anybody may change what comes."""
-
-    max_redirects = _REDIRECTS
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         target = super().get_redirect_target(resp)
@@ -185,6 +184,8 @@ def _translated(error: Exception) -> Transient | MagnetError:
             f"the server's certificate is not valid: {found.verify_message}",
             hint="if it is of an authority of your own, let SSL_CERT_FILE name a file with its certificate",
         )
+    if tls := next((one for one in causes if isinstance(one, ssl.SSLError) and not _is_end(one)), None):
+        return MagnetError(f"the server does not speak TLS as it should: {tls.reason or tls}".lower())
     if isinstance(error, requests.TooManyRedirects):
         return MagnetError(f"it is redirected more than {_REDIRECTS} times")
     if isinstance(error, requests.exceptions.InvalidProxyURL | requests.exceptions.InvalidSchema):
@@ -216,6 +217,11 @@ def _of_connection(error: Exception, causes: list[BaseException]) -> Transient |
     if any(isinstance(one, urllib3.exceptions.IncompleteRead) for one in causes):
         return Transient("the connection ended before the file did")
     return Transient("the connection was broken")
+
+
+def _is_end(error: ssl.SSLError) -> bool:
+    """Whether it says but that the connection ended."""
+    return isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ssl.SSLSyscallError)
 
 
 def _is_of_system(error: BaseException) -> bool:

@@ -127,7 +127,7 @@ class _Fetch:
 
     def _same_as(self, path: Path, record: Record | None) -> Fetched | None:
         """What is here of the content that a file of this machine has."""
-        digest = file_checksum(path, "blake3", lambda size: None, self._check)
+        digest = file_checksum(path.resolve(), "blake3", lambda size: None, self._check)
         found = digest and self._found(Checksum("blake3", digest), digest)
         return Fetched(found, digest, True, record.took if record else None) if found and digest else None
 
