@@ -30,6 +30,7 @@ _MOST_LINKS = 40
 """As many links as the kernel follows in one path."""
 
 _ZSTD = b"\x28\xb5\x2f\xfd"
+_COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zX", _ZSTD)
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 
 _DAMAGE = (
@@ -238,7 +239,7 @@ def _entries(archive: Path) -> Iterator[Entry]:
             "it is compressed with zstd, which Python has since 3.14",
             hint="download it without `unpack`, and unpack it with `t.exec`; or take one with gzip or xz",
         )
-    return _of_tar(archive)
+    return _of_tar(archive, is_compressed=head.startswith(_COMPRESSED))
 
 
 def _has_zstd() -> bool:
@@ -250,10 +251,12 @@ def _has_zstd() -> bool:
         return False
 
 
-def _of_tar(archive: Path) -> Iterator[Entry]:
+def _of_tar(archive: Path, *, is_compressed: bool) -> Iterator[Entry]:
     try:
         tar = tarfile.open(archive, encoding="utf-8", errors="surrogateescape")  # noqa: SIM115
     except tarfile.ReadError as error:
+        if is_compressed:
+            raise _damaged(error) from error
         raise MagnetError(
             "it is no archive that can be unpacked",
             hint="tar, also with gzip, bzip2 or xz, and zip can be; download anything else without `unpack`",
