@@ -25,8 +25,7 @@ def greet(t: T, name: str = "world") -> None:
 def words(t: T) -> None:
     """Count words in files that are downloaded at the same time, and looked for anew each time."""
     begun = [t.start_download(f"{RELEASES}/{name}.txt") for name in ("fr", "de")]
-    for download in begun:
-        path = download.result()
+    for path in [download.result() for download in begun]:
         t.print(path.name, "has", len(path.read_text().split()), "words")
 
 
