@@ -67,9 +67,14 @@ class Downloads:
         whether it is still the same.
         """
         try:
+            # What is behind a password on a server is not for all users of this machine.
+            self.store.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             return _Fetch(self, source, checksum, telling, check).fetch()
         except OSError as error:
-            raise MagnetError(f"cannot write to {self.store.directory}: {error.strerror or error}") from error
+            raise MagnetError(
+                f"cannot write to {self.store.directory}: {error.strerror or error}",
+                hint="XDG_CACHE_HOME names the directory in which magnet's is",
+            ) from error
 
     def seen(self, source: Source, checksum: Checksum | None) -> Path | None:
         """Where the file is that was downloaded last, if it is there; it is not verified."""
@@ -183,7 +188,7 @@ class _Fetch:
 
     def _transferred(self) -> Fetched:
         """The file that the server sends, or what is here, where it says that this is still the same."""
-        # Both cost 100 ms, and what is here is used without.
+        # Both cost 70 ms, and what is here is used without.
         from magnet.downloads.client import secrets
         from magnet.downloads.transfer import Transfer
 

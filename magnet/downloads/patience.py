@@ -1,9 +1,7 @@
 """How long is waited, and how often it is tried again."""
 
-import random
 import time
 from collections.abc import Callable
-from email.utils import parsedate_to_datetime
 
 from magnet.errors import MagnetError
 from magnet.values import frozen
@@ -26,6 +24,8 @@ class Patience:
 
     def wait(self, failures: int) -> float:
         """How long to wait after so many failures in a row: less by chance, lest all who wait come back together."""
+        import random  # costs 10 ms, and most servers answer
+
         return min(self.longest, self.first * 2.0 ** (failures - 1)) * random.uniform(0.5, 1)
 
 
@@ -47,6 +47,8 @@ def retry_after(value: str | None) -> float | None:
         return None
     if value.strip().isdecimal():
         return float(value)
+    from email.utils import parsedate_to_datetime
+
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
     except ValueError:

@@ -2,7 +2,6 @@
 
 import re
 from urllib.parse import unquote, urlsplit, urlunsplit
-from urllib.request import url2pathname
 
 from blake3 import blake3
 
@@ -33,7 +32,7 @@ class Source:
     @property
     def path(self) -> str | None:
         """The path on this machine, of a `file:` URL."""
-        return url2pathname(urlsplit(self.url).path) if self.url.startswith("file:") else None
+        return unquote(urlsplit(self.url).path) if self.url.startswith("file:") else None
 
 
 def source(url: str) -> Source:

@@ -285,8 +285,9 @@ def test_a_cache_that_cannot_be_written_is_an_error(project: Program, server: Fi
     done = project("get")
     assert (done.code, settled(project, server, error(done))) == (
         1,
-        "error: target `get`: cannot write to HOME/.cache/magnet/downloads: Not a directory\n"
-        "log: _build/logs/STAMP/get\n",
+        "error: target `get`: cannot write to HOME/.cache/magnet/downloads: File exists\n"
+        "log: _build/logs/STAMP/get\n"
+        "hint: XDG_CACHE_HOME names the directory in which magnet's is\n",
     )
 
 
