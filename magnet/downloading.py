@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from magnet.acting import Acting
-from magnet.errors import Canceled, MagnetfileError
+from magnet.errors import Canceled, MagnetError, MagnetfileError
 
 if TYPE_CHECKING:
     from magnet.downloads.checksums import Checksum
@@ -86,11 +86,18 @@ class Downloading(Acting):
         )
 
     def _say(self, source: "Source", checksum: "Checksum | None", strip: int | None) -> "Download":
-        """Say what would be downloaded. It is where it was the last time, or else at a path without a file."""
+        """Say what would be downloaded. It is where it was the last time, or else at a path without a file.
+
+        Whatever is asked about cannot be answered without the file.
+        """
         from magnet.downloads.handle import Download
         from magnet.downloads.work import place
 
+        path = place(self._session.downloads(), source, checksum, strip)
         if self._session.question is None:
             self.print(f"# Download {source.shown}{' and unpack it' if strip is not None else ''}")
-        path = place(self._session.downloads(), source, checksum, strip)
+        elif not path.exists():
+            raise MagnetError(
+                f"{source.shown} is not here yet, and nobody knows what depends on it", hint="run the target first"
+            )
         return Download(source.shown, lambda one: (path, False, None), lambda: False)

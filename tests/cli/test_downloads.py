@@ -41,6 +41,12 @@ def secret(t, password: str = env("PASSWORD", secret=True)):
 
 
 @target
+def literal(t):
+    url = URL.replace("//", "//me:hunter3@") + "/a.bin"
+    t.print(t.download(url, sha256=SUM).name, "of", url)
+
+
+@target
 def tools(t):
     t.exec("sh", t.download(URL + "/a.tar", unpack=True, strip=1) / "run")
 
@@ -265,12 +271,28 @@ def test_a_password_in_a_url_is_shown_nowhere(project: Program, server: FileServ
         assert "hunter2" not in data
 
 
+def test_a_password_in_a_url_is_hidden_though_nothing_is_sent(project: Program, server: FileServer) -> None:
+    project("summed")
+    assert f"a.bin of {server.url('/a.bin', userinfo='me:***@')}\n" in project("literal").err
+    assert len(server.asked) == 1
+
+
 def test_a_dry_run_downloads_nothing(project: Program, server: FileServer) -> None:
     done = project("-n", "tools")
     assert settled(project, server, done.out) == (
         "# tools\n# Download URL/a.tar and unpack it\nsh HOME/.cache/magnet/downloads/objects/unknown/a.tar/run\n"
     )
     assert (server.asked, store(project).exists()) == ([], False)
+
+
+def test_a_question_downloads_nothing_and_says_what_it_wants(project: Program, server: FileServer) -> None:
+    done = project("--explain", "tools")
+    assert (done.code, settled(project, server, done.err)) == (
+        1,
+        "error: target `tools`: URL/a.tar is not here yet, and nobody knows what depends on it\n"
+        "hint: run the target first\n",
+    )
+    assert server.asked == []
 
 
 def test_the_cache_is_where_xdg_says(project: Program, tmp_path: Path) -> None:

@@ -252,6 +252,12 @@ def test_what_stands_in_the_place_of_a_file_is_never_handed_out(user: User, serv
     assert (again.path.is_symlink(), again.path.read_bytes()) == (False, CONTENT)
 
 
+def test_another_file_of_the_url_is_left_when_a_checksum_asks_for_a_new_one(user: User, server: FileServer) -> None:
+    old = user.fetch(serve(server, content=b"old", etag='"old"')).path
+    assert user.get(serve(server), sha256=sha256(CONTENT)) == CONTENT
+    assert (old.read_bytes(), user.warnings) == (b"old", [])
+
+
 @pytest.mark.parametrize("record", ["", "{}", "[1]", '{"version": 1}', "\xff"])
 def test_a_broken_record_is_as_none(user: User, server: FileServer, record: str) -> None:
     user.get(server.url("/a.bin"))
