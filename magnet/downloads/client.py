@@ -1,12 +1,15 @@
 """The client, which is `requests`: one request with its redirects, and what can go wrong with it."""
 
+import http.client
 import os
+import re
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from netrc import NetrcParseError
 from urllib.parse import unquote, urljoin
 
 import requests
@@ -103,11 +106,17 @@ def asking(
             yield Answer(response)
 
 
-def secrets(source: Source, environ: Mapping[str, str]) -> list[str]:
+def secrets(source: Source, environ: Mapping[str, str], warn: Callable[[str], None]) -> list[str]:
     """What must not be shown of what is sent: the passwords of the URL, of netrc, and of proxies."""
     found = [source.password or ""]
-    if not source.user:
-        found += (get_netrc_auth(source.url) or ())[1:]
+    if source.user is None:
+        try:
+            found += (get_netrc_auth(source.url, raise_errors=True) or ())[1:]
+        except NetrcParseError as error:
+            # Its text may have a password in it.
+            warn(f"the credentials in {error.filename} are not used: line {error.lineno} is not understood")
+        except OSError as error:
+            warn(f"the credentials in {error.filename} are not used: {error.strerror}")
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         for proxy in (environ.get(name), environ.get(name.upper())):
             # What is no URL is for requests to refuse.
@@ -203,10 +212,10 @@ def _of_connection(error: Exception, causes: list[BaseException]) -> Transient |
         if name.errno == socket.EAI_AGAIN:
             return Transient("the name of the host cannot be resolved now")
         return MagnetError("the name of the host is not known", hint="see whether the URL and the proxy are right")
-    tunnel = next((str(one) for one in causes if str(one).startswith("Tunnel connection failed: 4")), None)
-    if tunnel is not None:
-        code = tunnel.removeprefix("Tunnel connection failed: ")[:3]
-        return MagnetError(f"the proxy says {_status(int(code))}", hint=_HINTS.get(int(code)))
+    if tunnel := next(filter(None, (re.match(r"Tunnel connection failed: (\d{3})", str(one)) for one in causes)), None):
+        code = int(tunnel[1])
+        said = f"the proxy says {_status(code)}"
+        return Transient(said) if code in _TRANSIENT else MagnetError(said, hint=_HINTS.get(code))
     of_system = next((one.strerror for one in causes if _is_of_system(one) and isinstance(one, OSError)), None)
     if of_system:
         return Transient(of_system.lower())
@@ -214,7 +223,7 @@ def _of_connection(error: Exception, causes: list[BaseException]) -> Transient |
     if any(isinstance(one, TimeoutError | urllib3.exceptions.TimeoutError | requests.Timeout) for one in causes):
         is_connecting = any(isinstance(one, urllib3.exceptions.ConnectTimeoutError) for one in causes)
         return Transient("no connection in time" if is_connecting else "nothing came for too long")
-    if any(isinstance(one, urllib3.exceptions.IncompleteRead) for one in causes):
+    if any(isinstance(one, urllib3.exceptions.IncompleteRead | http.client.IncompleteRead) for one in causes):
         return Transient("the connection ended before the file did")
     return Transient("the connection was broken")
 

@@ -192,7 +192,7 @@ class _Fetch:
         from magnet.downloads.client import secrets
         from magnet.downloads.transfer import Transfer
 
-        self._all._hide(secrets(self._source, self._all._environ))
+        self._all._hide(secrets(self._source, self._all._environ, self._telling.warn))
         record = None if self._checksum else self._store.record(self._source.key)
         here = self._verified(record) if record else None
         began = self._all._clock()

@@ -49,6 +49,22 @@ class Request(BaseHTTPRequestHandler):
         else:
             answer(self, file)
 
+    def do_CONNECT(self) -> None:
+        self.server.asked.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
+        if self.server.refusals:
+            self.send_response_only(self.server.refusals.popleft())
+            self.end_headers()
+            return
+        host, _, port = self.path.rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=30) as other:
+            self.send_response_only(200)
+            self.end_headers()
+            back = threading.Thread(target=_relay, args=(other, self.connection))
+            back.start()
+            _relay(self.connection, other)
+            back.join()
+        self.close_connection = True
+
     def log_message(self, *_: Any) -> None:
         pass
 
@@ -57,13 +73,17 @@ Fault = Callable[[Request, File], None]
 
 
 class FileServer(ThreadingHTTPServer):
-    """Serves `files`, by path, and notes what it is `asked`: paths, and headers by their names in lower case."""
+    """Serves `files`, by path, and notes what it is `asked`: paths, and headers by their names in lower case.
+
+    It is a proxy as well, which answers to the first who want a tunnel with the `refusals`.
+    """
 
     daemon_threads = True
 
     def __init__(self, *, tls: bool = False) -> None:
         super().__init__(("127.0.0.1", 0), Request)
         self.files: dict[str, File] = {}
+        self.refusals: deque[int] = deque()
         self.asked: list[tuple[str, dict[str, str]]] = []
         self.released = threading.Event()
         self.scheme = "https" if tls else "http"
@@ -185,6 +205,22 @@ def redirect(target: str) -> Fault:
     return status(302, Location=target)
 
 
+def chunked(count: int | None = None) -> Fault:
+    """Sends it in chunks, without saying how much there is; or so many bytes of it, and closes the connection."""
+
+    def fault(request: Request, file: File) -> None:
+        _begin(request, 200, {"ETag": file.etag, "Transfer-Encoding": "chunked"})
+        for at in range(0, len(file.content[:count]), 10_000):
+            chunk = file.content[:count][at : at + 10_000]
+            _send(request, b"%x\r\n%s\r\n" % (len(chunk), chunk))
+        if count is None:
+            _send(request, b"0\r\n\r\n")
+        else:
+            _close(request)
+
+    return fault
+
+
 def requiring(user: str, password: str) -> Fault:
     """Answers to those alone who name themselves so."""
     expected = f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
@@ -209,6 +245,14 @@ def _begin(request: Request, code: int, headers: dict[str, str | None]) -> None:
 def _send(request: Request, data: bytes) -> None:
     request.wfile.write(data)
     request.wfile.flush()
+
+
+def _relay(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):  # whoever ends first
+        while data := source.recv(1 << 16):
+            target.sendall(data)
+    with suppress(OSError):
+        target.shutdown(socket.SHUT_WR)
 
 
 def _close(request: Request) -> None:

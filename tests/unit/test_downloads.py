@@ -27,6 +27,7 @@ from tests.unit.fileserver import (
     Fault,
     File,
     FileServer,
+    chunked,
     corrupt,
     cut,
     redirect,
@@ -308,6 +309,11 @@ def test_a_transfer_that_is_cut_goes_on_where_it_was(user: User, server: FileSer
     ]
 
 
+def test_what_comes_in_chunks_is_whole_with_the_last_one(user: User, server: FileServer) -> None:
+    assert user.get(serve(server, chunked(30_000), chunked())) == CONTENT
+    assert user.lines[0].startswith("The connection ended before the file did; trying again")
+
+
 def test_what_came_in_an_earlier_run_is_not_fetched_again(user: User, server: FileServer) -> None:
     url = serve(server, *[cut(HALF)] * 1, *[cut(0)] * 4)
     error = user.fails(url)
@@ -497,6 +503,12 @@ def test_a_redirect_round_and_round_ends(user: User, server: FileServer) -> None
     assert len(server.asked) == 11
 
 
+@pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1/a"])
+def test_a_redirect_leads_to_a_server_and_to_nothing_else(user: User, server: FileServer, target: str) -> None:
+    error = user.fails(serve(server, redirect(target)))
+    assert error.message.endswith("cannot be downloaded: a redirect or a proxy has a URL that cannot be used")
+
+
 def test_credentials_of_the_url_are_sent_and_shown_nowhere(user: User, server: FileServer) -> None:
     serve(server, requiring("me", "p@ss:word"))
     url = server.url("/a.bin", userinfo="me:p%40ss%3Aword@") + "?token=alsosecret#part"
@@ -530,6 +542,15 @@ def test_credentials_of_netrc_are_sent_and_shown_nowhere(
     assert user.get(server.url("/a.bin", userinfo="you:fromurl@")) == CONTENT
 
 
+def test_a_netrc_that_is_not_understood_is_told_without_what_is_in_it(
+    user: User, server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1\nlogin me passwort fromnetrc\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    assert user.get(server.url("/a.bin")) == CONTENT
+    assert user.warnings == [f"the credentials in {tmp_path}/netrc are not used: line 2 is not understood"]
+
+
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy"])
 def test_a_proxy_is_asked_and_its_password_hidden(
     user: User, server: FileServer, monkeypatch: pytest.MonkeyPatch, name: str
@@ -540,6 +561,29 @@ def test_a_proxy_is_asked_and_its_password_hidden(
     assert user.get("http://files.invalid/a.bin") == CONTENT
     assert server.headers("host", "proxy-authorization")[0][0] == "files.invalid"
     assert user.hidden == ["proxypass"]
+
+
+def test_a_tunnel_through_a_proxy_is_asked_for_again_where_that_may_help(
+    user: User, server: FileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", server.url(""))
+    user.environ = {"SSL_CERT_FILE": str(CERTIFICATE)}
+    with serving(tls=True) as safe:
+        safe.files["/a.bin"] = File(CONTENT)
+        url = safe.url("/a.bin", host="localhost")
+        server.refusals.append(407)
+        error = user.fails(url)
+        assert error.message == f"{url} cannot be downloaded: the proxy says 407 Proxy Authentication Required"
+        assert (error.hint or "").startswith("put the credentials for the proxy into HTTP_PROXY and HTTPS_PROXY")
+        server.refusals.append(503)
+        assert user.get(url) == CONTENT
+        assert [path for path, _ in server.asked] == [f"localhost:{safe.server_port}"] * 3
+
+
+def test_a_proxy_of_another_kind_is_an_error(user: User, server: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1")
+    error = user.fails(server.url("/a.bin"))
+    assert error.message.endswith("cannot be downloaded: a redirect or a proxy has a URL that cannot be used")
 
 
 @pytest.mark.parametrize("name", ["NO_PROXY", "no_proxy"])
