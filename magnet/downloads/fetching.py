@@ -134,7 +134,9 @@ class _Fetch:
         """What is here of the content that a file of this machine has."""
         digest = file_checksum(path.resolve(), "blake3", lambda size: None, self._check)
         found = digest and self._found(Checksum("blake3", digest), digest)
-        return Fetched(found, digest, True, record.took if record else None) if found and digest else None
+        if not found or not digest:
+            return None
+        return Fetched(found, digest, True, record.took if record and record.digest == digest else None)
 
     def _with_checksum(self, checksum: Checksum, record: Record | None) -> Fetched | None:
         for digest in dict.fromkeys(self._store.candidates(checksum, self._source.key)):
@@ -196,6 +198,7 @@ class _Fetch:
         record = None if self._checksum else self._store.record(self._source.key)
         here = self._verified(record) if record else None
         began = self._all._clock()
+        is_first = True
         with self._partial() as partial:
             while True:
                 transfer = Transfer(
@@ -212,8 +215,9 @@ class _Fetch:
                     assert here
                     self._store.note(self._source.key, replace(record, checked=self._all._clock()))
                     return here
-                if self._is_right(partial, again=transfer.was_resumed):
+                if self._is_right(partial, again=is_first and transfer.was_resumed):
                     return self._kept(partial, began)
+                is_first = False
 
     def _brought(self, transfer: "Transfer") -> bool:
         try:

@@ -402,6 +402,12 @@ def test_parts_that_do_not_make_the_file_are_fetched_once_more_as_a_whole(user: 
     assert user.lines[-1] == "The parts do not make the file of that checksum; it is downloaded as a whole"
 
 
+def test_parts_that_never_make_the_file_are_an_error(user: User, server: FileServer) -> None:
+    url = serve(server, *[cut(HALF), corrupt] * 5)
+    assert user.fails(url, sha256=sha256(CONTENT)).message == f"the checksum of {url} is wrong"
+    assert (len(server.asked), user.objects, user.partials) == (4, [], [])
+
+
 # Another try
 
 
