@@ -140,7 +140,7 @@ class Run:
 
     def _call(self, call: Call[Any], t: T) -> Any:
         with closed():
-            return _translated(lambda: call.run(t), self.magnetfile)
+            return t.and_its_downloads(lambda: _translated(lambda: call.run(t), self.magnetfile))
 
     # Calls that can be skipped
 
