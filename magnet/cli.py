@@ -9,12 +9,13 @@ from typing import Any
 from magnet import buildfile
 from magnet.backends import remove_containers
 from magnet.buildfile import Buildfile, Call
+from magnet.envs import Variable, secret_values
 from magnet.errors import Finished, MagnetError, UsageError
 from magnet.failures import report
 from magnet.settings import NAMES, Settings, read_plain
 from magnet.values import replace
 
-_OWN = ("cache", "logs", "doctor", "backends", "completion", "init")
+_OWN = ("cache", "logs", "doctor", "backends", "completion", "init", "envs")
 """The commands that are not about a target, and are done here."""
 
 
@@ -88,13 +89,14 @@ def _calls(words: Sequence[str], loaded: Buildfile) -> list[Call[Any]]:
         return [target() for target in named if target is not None]
     from magnet import parameters
 
-    return parameters.parse_calls(words, _finder(loaded), NAMES)
+    return parameters.parse_calls(words, _finder(loaded), NAMES, secret_values(loaded.variables))
 
 
 def _command(settings: Settings, environ: Mapping[str, str]) -> int:
     """Do what is asked of magnet itself, for which no target is needed."""
     about_targets = {
         "--force": settings.force,
+        "--offline": settings.offline,
         "--explain": settings.explain,
         "--files": settings.files,
         "--summary": settings.summary,
@@ -109,6 +111,16 @@ def _command(settings: Settings, environ: Mapping[str, str]) -> int:
         from magnet import initcommand  # nor of this
 
         return initcommand.run(settings.words, Path.cwd(), given=settings.file, dry_run=settings.dry_run)
+    if settings.words[0] == "envs":
+        from magnet import envscommand  # a build needs none of it
+
+        return envscommand.run(
+            settings.words,
+            lambda: _load(settings.file, environ),
+            environ,
+            as_json=settings.as_json,
+            dry_run=settings.dry_run,
+        )
     magnetfile = _magnetfile(settings.file)
     root = magnetfile.parent if magnetfile else Path.cwd()
     if settings.words[0] == "completion":
@@ -138,6 +150,7 @@ def _command(settings: Settings, environ: Mapping[str, str]) -> int:
         backend=backend,
         dry_run=settings.dry_run,
         as_json=settings.as_json,
+        environ=environ,
     )
     return run(settings.words, given)
 
@@ -193,12 +206,15 @@ def _list(loaded: Buildfile) -> None:
         [(name, target.summary + (" (default)" if target.is_default else "")) for target, name in names.items()]
     )
     if loaded.variables:
-        from magnet.redact import MASK
+        from magnet.redact import Redactor
 
+        hide = Redactor(secret_values(loaded.variables)).text
         print("\nEnvironment:")
-        _print_columns(
-            [(f"{one.name}={MASK if one.is_secret and one.value else one.value}", one.help) for one in loaded.variables]
-        )
+        _print_columns([(f"{one.name}={hide(one.value)}", _described(one)) for one in loaded.variables])
+
+
+def _described(variable: Variable) -> str:
+    return f"{variable.help} (required)".lstrip() if variable.is_missing else variable.help
 
 
 def _print_columns(rows: Sequence[tuple[str, str]]) -> None:

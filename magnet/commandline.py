@@ -27,6 +27,7 @@ _SECTIONS: Mapping[str, Sequence[tuple[str, str]]] = {
     "Environment": [
         ("MAGNET_BACKEND", "The engine to use, unless --backend names one. Without both, `backend` of [tool.magnet] in "
         "pyproject.toml does, or else it is the first of docker, podman and buildah that is usable."),
+        ("MAGNET_OFFLINE", "Download nothing, as --offline says it."),
         ("NO_COLOR", "If set, progress has no colours."),
         ("DOCKER_HOST, ...", "What the engines' own programs go by, as ever."),
     ],

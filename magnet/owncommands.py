@@ -23,6 +23,7 @@ OWN_COMMANDS: Mapping[str, OwnCommand] = {
     "cache": OwnCommand("commands", "See and free what is kept of builds."),
     "doctor": OwnCommand("doctorcommand", "Tell what the engines here can do, and what mends them."),
     "backends": OwnCommand("backendscommand", "Compare what the engines here can do."),
+    "envs": OwnCommand("envscommand", "Show the variables of the magnetfile, and their values."),
     "completion": OwnCommand("completioncommand", "Print what lets a shell complete magnet's words."),
     "help": OwnCommand("helpcommand", "Show the help of a target or a command."),
 }

@@ -14,6 +14,9 @@ from pathlib import Path
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
+HOME = "/home/ada"
+"""What READMEs call the directory in which examples/ lies."""
+
 _BLOCK = re.compile(r"^```(?:console)?\n(\$ .*?)^```$", re.MULTILINE | re.DOTALL)
 _ENGINES = re.compile(r"^<!-- engines: (.*) -->$", re.MULTILINE)
 
@@ -74,7 +77,8 @@ def check(example: Example, place: Path, env: Mapping[str, str], steps: Sequence
     """
     root = _copy(example, place)
     wanted = example.steps if steps is None else steps
-    for step, (code, output) in zip(wanted, _run(root, wanted, env), strict=True):
+    for step, (code, said) in zip(wanted, _run(root, wanted, env), strict=True):
+        output = [line.replace(str(place), HOME) for line in said]
         assert _is_as_shown(step.output, output), _shown(step, output)
         assert (code == 0) != any(line.startswith("error: ") for line in step.output), (
             f"{step.command}: exit code {code}"
@@ -145,7 +149,8 @@ _MASKED = (
     (r"\b[0-9a-f]{12,64}\b", "HASH"),
     (r"\bv\d+\.\d+\.\d+[\w.+-]*", "VERSION"),
     (r"\b(\d+h)?(\d+m)?\d+(\.\d+)?s\b", "DURATION"),
-    (r"^(#\d+) \d+\.\d+ ", r"\1 DURATION "),
+    (r"\b\d+(\.\d+)?[kMG]?B\b", "SIZE"),
+    (r"^#\d+( \d+\.\d+)? ", "#N "),
     (r"  +", " "),
 )
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from magnet.backends import BACKENDS
 from tests import readme
 from tests.readme import EXAMPLES, Example, Step
 
@@ -13,7 +14,11 @@ from tests.readme import EXAMPLES, Example, Step
 @pytest.mark.parametrize("example", [one for one in readme.examples() if not one.engines], ids=str)
 def test_the_example_does_what_its_readme_shows(example: Example, tmp_path: Path) -> None:
     env = readme.environment(tmp_path / "bin", os.environ)
-    readme.check(example, tmp_path / "project", {**env, "MAGNET_BACKEND": "docker", "DOCKER_HOST": "unix:///nowhere"})
+    for engine in BACKENDS:
+        (tmp_path / "bin" / engine).write_text("#!/bin/sh\nexit 1\n")
+        (tmp_path / "bin" / engine).chmod(0o755)
+    place = tmp_path / "project"
+    readme.check(example, place, {**env, "HOME": str(place)})
 
 
 def test_every_example_is_listed_and_shows_commands() -> None:
