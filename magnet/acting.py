@@ -57,6 +57,17 @@ class Acting:
         return self._session.project
 
     @property
+    def is_dry_run(self) -> bool:
+        """Whether commands are printed, and none is run."""
+        return self._session.dry_run
+
+    def cache_directory(self, name: str) -> Path:
+        """A directory of the project's cache, made if it is not there. It stays, for whoever uses that name next."""
+        directory = self._session.workspace.cache / "caches" / name
+        directory.mkdir(parents=True, exist_ok=True)
+        return directory
+
+    @property
     def backend(self) -> "Backend":
         """The backend that runs this target's builds and containers."""
         return self._session.backend()

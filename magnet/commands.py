@@ -25,6 +25,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600, "w": 7 * 24 * 3600}
 
 _KNOWN = {
     "builds": "records of builds",
+    "caches": "caches of toolchains and targets",
     "files.sqlite": "file index",
     "graphs": "records of graphs of targets",
     "locks": "locks",
