@@ -17,14 +17,14 @@ class Python(Toolchain):
 
     def wheel(
         self,
-        source: str | Path = ".",
+        source: str | Path | None = None,
         *,
         output: str | Path = "dist",
         isolation: bool = True,
         env: Mapping[str, object] | None = None,
         options: Iterable[str] | str = (),
     ) -> Path:
-        """Build the wheel of a project, `source`, into a directory, and return its path; pip does it.
+        """Build the wheel of the project in `cwd`, or in `source`, into a directory, and return its path; pip does it.
 
         What the project's `[build-system]` requires is fetched for it, or without `isolation` has to be installed: that
         works without a network. In a dry run the directory is returned.
@@ -34,7 +34,8 @@ class Python(Toolchain):
         self.exec(
             *("python3", "-m", "pip", "wheel", "--disable-pip-version-check", "--no-deps"),
             *flags(wheel_dir=self.seen(output), no_build_isolation=not isolation),
-            *(*words(options), self.seen(source) if str(source) != "." else "."),
+            # Without the dot, pip takes a directory's name for that of a package to fetch.
+            *(*words(options), "." if source is None else f"./{self.seen(source)}"),
             env=env,
             outputs=[output],
         )

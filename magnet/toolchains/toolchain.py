@@ -65,19 +65,21 @@ class Toolchain:
         *,
         image: Image | str | None = None,
         root: str | Path | None = None,
-        cwd: str | Path = ".",
+        cwd: str | Path | None = None,
         path: str | None = None,
         env: Mapping[str, object] | None = None,
         network: "str | Container | None" = None,
-        mounts: Iterable[Mount] = (),
-        secrets: Iterable[Secret] = (),
-        relabel: Literal["", "shared", "private"] = "",
+        mounts: Iterable[Mount] | None = None,
+        secrets: Iterable[Secret] | None = None,
+        relabel: Literal["shared", "private"] | None = None,
     ) -> Self:
-        """The same toolchain in other surroundings."""
-        return replace(
-            self, image=image, root=root, cwd=cwd, path=path, env=env, network=network, mounts=tuple(mounts),
-            secrets=tuple(secrets), relabel=relabel,
-        )  # fmt: skip
+        """The same toolchain, with these in place of what it had; what is not given stays."""
+        given = {
+            "image": image, "root": root, "cwd": cwd, "path": path, "env": env, "network": network,
+            "mounts": None if mounts is None else tuple(mounts), "secrets": None if secrets is None else tuple(secrets),
+            "relabel": relabel,
+        }  # fmt: skip
+        return replace(self, **{name: value for name, value in given.items() if value is not None})
 
     def exec(
         self,
@@ -124,7 +126,7 @@ class Toolchain:
                 returncode=127,
                 hint=f"{self.get or f'install `{program}`'}, or run it in an image that has it: give `image=`",
             )
-        self.t.exec(program, *arguments, cwd=self._cwd, env=given)
+        self.t.exec(program, *arguments, cwd=self.cwd, env=given)
 
     def _exec_in(
         self, image: Image | str, program: str, arguments: Iterable["Words"], env: Mapping[str, object]

@@ -8,7 +8,7 @@ from magnet import target
 
 @target
 def app(t):
-    t.go(cwd="cmd", env={"GOFLAGS": "-mod=vendor"}).build(output="dist/app", platform="linux/arm/v7", ldflags=["-s", "-w"])
+    t.go(env={"GOFLAGS": "-mod=vendor"}).build(output="dist/app", platform="linux/arm/v7", ldflags=["-s", "-w"])
 
 
 @target
@@ -25,7 +25,7 @@ GO = 'echo "$GOOS/$GOARCH/$GOARM $GOFLAGS $# words"\nfor word; do case $word in 
 
 
 def project(magnet: Program, go: str | None) -> Program:
-    magnet.write({"magnetfile.py": MAGNETFILE, "cmd/main.go": ""})
+    magnet.write({"magnetfile.py": MAGNETFILE})
     if go is not None:
         magnet.engine("go", go)
     return magnet
@@ -37,7 +37,7 @@ def test_a_program_is_built_where_it_was_wanted_and_the_log_has_the_exact_comman
     assert (magnet.root / "dist/app").read_text() == "made\n"
     body = magnet.log("app").split("-----\n")[1]
     assert body == (
-        "Env:  GOFLAGS=-mod=vendor GOOS=linux GOARCH=arm GOARM=7  Exec:  go build '-ldflags=-s -w' -trimpath -o=../dist/app\n"
+        "Env:  GOFLAGS=-mod=vendor GOOS=linux GOARCH=arm GOARM=7  Exec:  go build '-ldflags=-s -w' -trimpath -o=dist/app\n"
         "linux/arm/7 -mod=vendor 4 words\n"
     )
 
@@ -47,7 +47,7 @@ def test_a_dry_run_prints_the_commands_and_makes_nothing(magnet: Program) -> Non
     assert (done.code, done.err) == (0, "")
     assert done.out.splitlines() == [
         "# app",
-        "GOFLAGS=-mod=vendor GOOS=linux GOARCH=arm GOARM=7 go build '-ldflags=-s -w' -trimpath -o=../dist/app",
+        "GOFLAGS=-mod=vendor GOOS=linux GOARCH=arm GOARM=7 go build '-ldflags=-s -w' -trimpath -o=dist/app",
         "# tested",
         "go test '-run=^TestA$' -timeout=1m ./...",
     ]

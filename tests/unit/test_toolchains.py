@@ -100,7 +100,7 @@ def test_go_build_hands_on_every_option(target: Target) -> None:
         )
     ]
     assert target.last == {
-        "cwd": target.root,
+        "cwd": ".",
         "env": {"K": "1", "GOOS": "linux", "GOARCH": "arm64", "CGO_ENABLED": "0"},
     }
 
@@ -202,6 +202,15 @@ def test_a_wider_root_shows_a_container_what_is_beside_the_project(target: Targe
     assert target.last["workdir"] == f"/work/{target.root.name}"
 
 
+def test_what_is_not_said_anew_stays_as_it_was(target: Target) -> None:
+    (target.root / "lib").mkdir()
+    go = Go(target.t)(image="golang:1", network="none", env={"K": "v"}, mounts=[Mount("/a", "/b")])(cwd="lib")
+    go.exec("go", "version")
+    told = ("image", "network", "workdir")
+    assert [target.last[name] for name in told] == ["golang:1", "none", "/src/lib"]
+    assert (target.last["env"]["K"], target.last["mounts"][2]) == ("v", Mount("/a", "/b"))
+
+
 def test_a_path_that_a_container_does_not_see_is_an_error(target: Target) -> None:
     go = Go(target.t)(image="golang:1")
     for cwd, output in ((".", "../app"), ("..", "app")):
@@ -277,7 +286,7 @@ def test_a_wheel_is_built_and_returned_though_older_ones_are_there(target: Targe
     assert target.calls == [
         (
             *("python3", "-m", "pip", "wheel", "--disable-pip-version-check", "--no-deps", "--wheel-dir=dist"),
-            *("--no-build-isolation", "-v", "lib"),
+            *("--no-build-isolation", "-v", "./lib"),
         )
     ]
     assert target.last["env"] == {"HOME": "/cache/home", "PIP_CACHE_DIR": "/cache/pip"}
