@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from magnet import Mount, Toolchain
+from magnet import Mount, Secret, Toolchain
 from magnet.errors import CommandFailed, ContainerFailed, MagnetfileError
 from magnet.launching import Launching
 from magnet.model import Project
@@ -171,7 +171,10 @@ def test_a_platform_that_go_cannot_mean_is_an_error() -> None:
 
 def test_a_container_has_the_project_and_a_cache_that_stays_both_the_callers(target: Target) -> None:
     (target.root / "cmd").mkdir()
-    go = Go(target.t)(image="golang:1", network="none", env={"GOPROXY": "off"}, cwd="cmd", mounts=[Mount("/a", "/b")])
+    go = Go(target.t)(
+        image="golang:1", network="none", env={"GOPROXY": "off"}, cwd="cmd", mounts=[Mount("/a", "/b")],
+        secrets=[Secret("netrc", env="NETRC")],
+    )  # fmt: skip
     (target.root / "dist").mkdir()
     go.build(output="dist/", env={"K": "v"})
     assert target.calls == [("go", "build", "-trimpath", "-o=../dist/")]
@@ -187,7 +190,7 @@ def test_a_container_has_the_project_and_a_cache_that_stays_both_the_callers(tar
             "GOPROXY": "off",
             "K": "v",
         },
-        "secrets": (),
+        "secrets": (Secret("netrc", env="NETRC"),),
         "workdir": "/src/cmd",
         "network": "none",
     }
@@ -271,6 +274,10 @@ def test_a_program_that_the_image_has_not_is_an_error_that_says_so(target: Targe
 def test_what_was_promised_is_looked_for_afterwards_but_not_in_a_dry_run(target: Target) -> None:
     with pytest.raises(CommandFailed, match="`go` succeeded, but has not made `out/app`"):
         Go(target.t).build(output="out/app")
+    with pytest.raises(CommandFailed, match=r"has not made `c\.out`"):
+        Go(target.t).test(coverprofile="c.out")
+    with pytest.raises(CommandFailed, match=r"has not made `c\.html`"):
+        Go(target.t).cover(profile="c.out", html="c.html")
     dry = Target(target.root, is_dry_run=True)
     Go(dry.t).build(output="new/app")
     assert dry.calls == [("go", "build", "-trimpath", "-o=new/app")]
@@ -350,9 +357,14 @@ def test_cargo_compiles_what_is_to_be_put_somewhere_in_a_place_of_its_own(target
     cargo = Cargo(target.t)
     cargo.build()
     assert target.last["env"] == {}
+    place = target.root / "_build/caches/cargo/target-here"
     with pytest.raises(CommandFailed, match="has not made `app`"):
         cargo.build(bin="app", output="app")
-    assert target.last["env"] == {"CARGO_TARGET_DIR": str(target.root / "_build/caches/cargo/target-here")}
+    assert target.last["env"] == {"CARGO_TARGET_DIR": str(place)}
+    (place / "debug").mkdir(parents=True)
+    (place / "debug/app").write_text("program")
+    cargo.build(bin="app", output="app")
+    assert (target.root / "app").read_text() == "program"
     with pytest.raises(MagnetfileError, match="of which binary"):
         cargo.build(output="app")
 
