@@ -19,6 +19,7 @@ from magnet import Mount, target
 
 TOOLS = [Mount({compilers!r} + "/usr", "/usr", readonly=True)]
 IMAGE = {image!r}
+NETWORK = {network!r}
 
 """
 
@@ -27,7 +28,8 @@ IMAGE = {image!r}
 def image(magnet: Magnet, base: str, tag: str) -> Iterator[str]:
     """An image that is complete when /usr of the compilers' directory is mounted in it."""
     (magnet.root / "image").mkdir()
-    links = "ln -s /usr/lib /lib && ln -s /usr/lib64 /lib64"
+    # Buildah's chroot isolation looks for a program in the image, before anything is mounted.
+    links = "ln -s /usr/lib /lib && ln -s /usr/lib64 /lib64 && mkdir -p /usr/bin && ln -s /bin/busybox /usr/bin/go"
     (magnet.root / "image/Dockerfile").write_text(f"FROM {base}\nRUN {links}\nENV PATH=/usr/bin:/bin\n")
     magnet.ok("build", "-t", tag, "image")
     shutil.rmtree(magnet.root / "image")
@@ -38,7 +40,9 @@ def image(magnet: Magnet, base: str, tag: str) -> Iterator[str]:
 def project(magnet: Magnet, image: str, targets: str, files: Mapping[str, str]) -> Magnet:
     compilers = os.environ.get("MAGNET_TEST_COMPILERS")
     assert compilers, NOT_UP
-    magnet.write({"magnetfile.py": MAGNETFILE.format(compilers=compilers, image=image) + targets, **files})
+    network = None if magnet.column.is_chroot else "none"  # which there is refused, as in any container
+    text = MAGNETFILE.format(compilers=compilers, image=image, network=network)
+    magnet.write({"magnetfile.py": text + targets, **files})
     return magnet
 
 
@@ -56,26 +60,27 @@ GO_TARGETS = """
 @target
 def fetched(t):
     # What it needs is in a proxy of modules that is a directory.
-    env = {"GOPROXY": "file:///src/proxy", "GOSUMDB": "off", "GOFLAGS": "-mod=mod"}
-    t.go(image=IMAGE, mounts=TOOLS, network="none", env=env).build("./cmd/app", output="dist/app", trimpath=False)
+    env = {"GOPROXY": "file:///src/proxy", "GOSUMDB": "off"}
+    go = t.go(image=IMAGE, mounts=TOOLS, network=NETWORK, env=env)
+    go.build("./cmd/app", output="dist/app", trimpath=False, mod="mod")
 
 
 @target
 def kept(t):
-    go = t.go(image=IMAGE, mounts=TOOLS, network="none", env={"GOPROXY": "off"})
+    go = t.go(image=IMAGE, mounts=TOOLS, network=NETWORK, env={"GOPROXY": "off"})
     go.cover("./cmd/...", html="dist/cover.html")
 
 
 @target
 def in_gopath(t):
-    go = t.go(image=IMAGE, mounts=TOOLS, network="none").gopath("example.org/app")
+    go = t.go(image=IMAGE, mounts=TOOLS, network=NETWORK).gopath("example.org/app")
     go.exec("rm", "go.mod")
     go.build("example.org/app/plain", output="dist/plain", trimpath=False)
 
 
 @target
 def fails(t):
-    t.go(image=IMAGE, mounts=TOOLS, network="none").test("./broken")
+    t.go(image=IMAGE, mounts=TOOLS, network=NETWORK).test("./broken")
 """
 
 GO_FILES = {
@@ -121,19 +126,19 @@ def test_go_builds_and_tests_and_what_it_writes_and_keeps_is_the_callers(magnet:
 OTHER_TARGETS = """
 @target
 def arm(t):
-    t.go(image=IMAGE, mounts=TOOLS, network="none", cwd="go").build(output="dist/arm/", platform="linux/arm64", cgo=False)
+    t.go(image=IMAGE, mounts=TOOLS, network=NETWORK, cwd="go").build(output="dist/arm/", platform="linux/arm64", cgo=False)
 
 
 @target
 def wheel(t):
-    python = t.python(image=IMAGE, mounts=TOOLS, network="none")
+    python = t.python(image=IMAGE, mounts=TOOLS, network=NETWORK)
     t.print("made", python.wheel("py", isolation=False).name)
     python(cwd="py").test("-q", "test_one.py")
 
 
 @target
 def script(t):
-    node = t.node(image=IMAGE, mounts=TOOLS, network="none", cwd="js")
+    node = t.node(image=IMAGE, mounts=TOOLS, network=NETWORK, cwd="js")
     node.ci(options=["--offline"])
     node.run("build", "hello", outputs="js/out.txt")
     node.test()
@@ -141,7 +146,7 @@ def script(t):
 
 @target
 def crate(t):
-    cargo = t.cargo(image=IMAGE, mounts=TOOLS, network="none", cwd="rs")
+    cargo = t.cargo(image=IMAGE, mounts=TOOLS, network=NETWORK, cwd="rs")
     cargo.build(bin="app", output="dist/app")
     cargo.test()
 """
