@@ -1,6 +1,13 @@
 """Toolchains of this machine, which here are scripts: what is run, logged, and made sure of."""
 
+import re
+from pathlib import Path
+
+import pytest
+
 from tests.cli.program import Program
+
+DOCUMENT = Path(__file__).parents[2] / "docs/toolchains.md"
 
 MAGNETFILE = """
 from magnet import target
@@ -81,3 +88,12 @@ def test_an_option_for_containers_without_an_image_is_an_error_before_anything_r
         "hint: give `image=`, too, or leave it out\n"
     )
     assert "Exec:" not in magnet.log("wrong")
+
+
+@pytest.mark.parametrize(("number", "targets"), [(0, ["builder", "app", "test", "quick"]), (1, ["app"])])
+def test_the_magnetfiles_of_the_document_can_be_loaded(magnet: Program, number: int, targets: list[str]) -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```$", DOCUMENT.read_text(), re.DOTALL | re.MULTILINE)
+    magnet.write({"magnetfile.py": blocks[number]})
+    done = magnet("--list")
+    assert (done.code, done.err) == (0, "")
+    assert [line.split()[0] for line in done.out.splitlines()[1:]] == targets

@@ -18,6 +18,7 @@ MAGNETFILE = """
 from magnet import Mount, target
 
 TOOLS = [Mount({compilers!r} + "/usr", "/usr", readonly=True)]
+BASE = {base!r}
 IMAGE = {image!r}
 NETWORK = {network!r}
 
@@ -30,18 +31,18 @@ def image(magnet: Magnet, base: str, tag: str) -> Iterator[str]:
     (magnet.root / "image").mkdir()
     # Buildah's chroot isolation looks for a program in the image, before anything is mounted.
     links = "ln -s /usr/lib /lib && ln -s /usr/lib64 /lib64 && mkdir -p /usr/bin && ln -s /bin/busybox /usr/bin/go"
-    (magnet.root / "image/Dockerfile").write_text(f"FROM {base}\nRUN {links}\nENV PATH=/usr/bin:/bin\n")
+    (magnet.root / "image/Dockerfile").write_text(f"FROM {base}\nRUN {links}\nENV PATH=/usr/bin:/bin\nUSER 1234\n")
     magnet.ok("build", "-t", tag, "image")
     shutil.rmtree(magnet.root / "image")
     yield tag
     magnet.engine("rmi", "--force", tag)
 
 
-def project(magnet: Magnet, image: str, targets: str, files: Mapping[str, str]) -> Magnet:
+def project(magnet: Magnet, base: str, image: str, targets: str, files: Mapping[str, str]) -> Magnet:
     compilers = os.environ.get("MAGNET_TEST_COMPILERS")
     assert compilers, NOT_UP
     network = None if magnet.column.is_chroot else "none"  # which there is refused, as in any container
-    text = MAGNETFILE.format(compilers=compilers, image=image, network=network)
+    text = MAGNETFILE.format(compilers=compilers, base=base, image=image, network=network)
     magnet.write({"magnetfile.py": text + targets, **files})
     return magnet
 
@@ -81,6 +82,11 @@ def in_gopath(t):
 @target
 def fails(t):
     t.go(image=IMAGE, mounts=TOOLS, network=NETWORK).test("./broken")
+
+
+@target
+def absent(t):
+    t.go(image=BASE).build()
 """
 
 GO_FILES = {
@@ -104,8 +110,8 @@ def proxied(root: Path) -> None:
         archive.writestr("example.org/words@v1.0.0/words.go", 'package words\n\nconst Hello = "hello"\n')
 
 
-def test_go_builds_and_tests_and_what_it_writes_and_keeps_is_the_callers(magnet: Magnet, image: str) -> None:
-    project(magnet, image, GO_TARGETS, GO_FILES)
+def test_go_builds_and_tests_and_what_it_writes_and_keeps_is_the_callers(magnet: Magnet, base: str, image: str) -> None:
+    project(magnet, base, image, GO_TARGETS, GO_FILES)
     proxied(magnet.root)
     magnet.ok("fetched")
     assert said_by(magnet.root / "dist/app") == "hello\n"
@@ -117,10 +123,13 @@ def test_go_builds_and_tests_and_what_it_writes_and_keeps_is_the_callers(magnet:
     assert failed.error.startswith(
         "error: target `fails`: `go test ./broken` failed with exit code 1 in its container\n"
     )
+    lacking = magnet("absent")
+    assert (lacking.code, "hint: choose an image that has `go` on its PATH" in lacking.err) == (127, True)
     magnet.ok("in-gopath")
     assert said_by(magnet.root / "dist/plain") == "plain\n"
     assert owners(magnet.root) == {os.geteuid()}
-    shutil.rmtree(magnet.root / "_build")
+    assert any((magnet.root / "_build").glob("magnet/*/caches/go/build/*/*-a"))
+    shutil.rmtree(magnet.root / "_build")  # though Go would make modules read-only
 
 
 OTHER_TARGETS = """
@@ -168,10 +177,10 @@ OTHER_FILES = {
 }
 
 
-def test_go_for_another_platform_python_node_and_cargo_need_no_network(magnet: Magnet, image: str) -> None:
+def test_go_for_another_platform_python_node_and_cargo_need_no_network(magnet: Magnet, base: str, image: str) -> None:
     if magnet.column.name != "podman":
         return
-    project(magnet, image, OTHER_TARGETS, OTHER_FILES)
+    project(magnet, base, image, OTHER_TARGETS, OTHER_FILES)
     magnet.ok("arm", "wheel", "script", "crate")
     assert (magnet.root / "dist/arm/app").read_bytes()[18:20] == b"\xb7\x00"  # of an ELF file, for AArch64
     assert "made one-1.0-py3-none-any.whl\n" in magnet.log("wheel")
