@@ -12,6 +12,7 @@ from blake3 import blake3
 
 from magnet.body import T
 from magnet.buildfile import Call, Needed, as_call, user_frames
+from magnet.envs import closed
 from magnet.errors import Canceled, MagnetError, NeedFailed
 from magnet.events import SolveStatus, Vertex
 from magnet.model import Project
@@ -138,7 +139,8 @@ class Run:
         return self._call(call, t), t.is_cached, t.took
 
     def _call(self, call: Call[Any], t: T) -> Any:
-        return _translated(lambda: call.run(t), self.magnetfile)
+        with closed():
+            return t.and_its_downloads(lambda: _translated(lambda: call.run(t), self.magnetfile))
 
     # Calls that can be skipped
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 from magnet.errors import CommandFailed, ContainerFailed, MagnetfileError
-from magnet.model import EMPTY, Image, Mount, Secret
+from magnet.model import EMPTY, Command, Image, Mount, Secret
 from magnet.values import frozen, replace
 
 if TYPE_CHECKING:
@@ -119,14 +119,19 @@ class Toolchain:
         """Put into HOME of the containers what the toolchain is to find there, if anything."""
 
     def _exec_here(self, program: str, arguments: Iterable["Words"], env: Mapping[str, object]) -> None:
-        given = _texts({**(self.env or {}), **env})
+        given = {name: str(value) for name, value in {**(self.env or {}), **env}.items()}
         if not self.t.is_dry_run and not _is_here(program, self._cwd, given):
             raise CommandFailed(
                 f"`{program}` is not an executable program here",
                 returncode=127,
                 hint=f"{self.get or f'install `{program}`'}, or run it in an image that has it: give `image=`",
             )
-        self.t.exec(program, *arguments, cwd=self.cwd, env=given)
+        from magnet.programs import Program
+
+        # As in a container, and not as by `t.exec`: no variables are replaced, as by none of the tools.
+        command = Command((program, *map(str, arguments)), given)
+        place = "" if self._cwd == self._here(".") else str(self.cwd)
+        self.t.run_program(Program(command, self._cwd, place))
 
     def _exec_in(
         self, image: Image | str, program: str, arguments: Iterable["Words"], env: Mapping[str, object]
@@ -218,10 +223,6 @@ def flags(**given: object) -> tuple[str, ...]:
         elif value is not None and value is not False:
             found += [f"{option}={one}" for one in (value if isinstance(value, tuple) else (value,))]
     return tuple(found)
-
-
-def _texts(env: Mapping[str, object]) -> dict[str, str]:
-    return {name: str(value) for name, value in env.items()}
 
 
 def _is_here(program: str, cwd: Path, env: Mapping[str, str]) -> bool:

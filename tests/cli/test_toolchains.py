@@ -20,7 +20,7 @@ def app(t):
 
 @target
 def tested(t):
-    t.go.test("./...", run="^TestA$", timeout="1m")
+    t.go(cwd="cmd").test("./...", run="^Test$A$", timeout="1m")
 
 
 @target
@@ -32,7 +32,7 @@ GO = 'echo "$GOOS/$GOARCH/$GOARM $GOFLAGS $# words"\nfor word; do case $word in 
 
 
 def project(magnet: Program, go: str | None) -> Program:
-    magnet.write({"magnetfile.py": MAGNETFILE})
+    magnet.write({"magnetfile.py": MAGNETFILE, "cmd/main.go": ""})
     if go is not None:
         magnet.engine("go", go)
     return magnet
@@ -56,7 +56,7 @@ def test_a_dry_run_prints_the_commands_and_makes_nothing(magnet: Program) -> Non
         "# app",
         "GOFLAGS=-mod=vendor GOOS=linux GOARCH=arm GOARM=7 go build '-ldflags=-s -w' -trimpath -o=dist/app",
         "# tested",
-        "go test '-run=^TestA$' -timeout=1m ./...",
+        "(cd cmd && go test '-run=^Test$A$' -timeout=1m ./...)",
     ]
     assert not (magnet.root / "dist").exists()
 

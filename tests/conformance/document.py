@@ -3,7 +3,7 @@
 import importlib
 import re
 import sys
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.conformance import results
@@ -25,8 +25,6 @@ written by hand. The suite fails where an engine shows something else than this 
 - **refused**: magnet refuses, with an error that names the engine and its version, before anything starts. The number
   leads to the sentence below the table.
 - **differs** would be a bug. There is none.
-
-A column is here when all behaviours have been looked at on it, and none differs.
 """
 
 
@@ -104,22 +102,10 @@ def _escaped(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def page(directory: Path) -> str:
-    """The page, from the results in a directory."""
-    return document(
-        {code: one for code, one in results.load(directory).items() if is_complete(one, names())}, sections()
-    )
-
-
-def is_complete(one: Results, known: Set[str]) -> bool:
-    """Whether all behaviours were looked at on a column, and none differs."""
-    return set(one.cells) >= known and all(one.cells[name].verdict != "differs" for name in known)
-
-
 def main(arguments: Sequence[str]) -> None:
     """Print the page."""
     directory = Path(*arguments) if arguments else results.COMMITTED
-    sys.stdout.write(page(directory))
+    sys.stdout.write(document(results.load(directory), sections()))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from magnet import Mount, Secret, Toolchain
 from magnet.errors import CommandFailed, ContainerFailed, MagnetfileError
 from magnet.launching import Launching
 from magnet.model import Project
+from magnet.programs import Program
 from magnet.toolchains.cargo import Cargo
 from magnet.toolchains.go import Go, variables
 from magnet.toolchains.node import Node
@@ -38,8 +39,8 @@ class Target:
         directory.mkdir(parents=True, exist_ok=True)
         return directory
 
-    def exec(self, *words: object, **options: Any) -> None:
-        self._note(words, options)
+    def run_program(self, program: Program) -> None:
+        self._note(program.command.argv, {"cwd": program.directory, "env": program.command.env})
 
     def run(self, image: str, *words: object, **options: Any) -> None:
         self._note(words, {"image": image, **options})
@@ -100,7 +101,7 @@ def test_go_build_hands_on_every_option(target: Target) -> None:
         )
     ]
     assert target.last == {
-        "cwd": ".",
+        "cwd": target.root,
         "env": {"K": "1", "GOOS": "linux", "GOARCH": "arm64", "CGO_ENABLED": "0"},
     }
 
