@@ -1,7 +1,7 @@
 """`t`: what the body of a target can do."""
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from magnet.buildfile import Call, Needed, Target
 from magnet.downloading import Downloading
@@ -9,6 +9,12 @@ from magnet.events import Vertex
 from magnet.imaging import Imaging
 from magnet.launching import Launching
 from magnet.session import Session
+
+if TYPE_CHECKING:
+    from magnet.toolchains.cargo import Cargo
+    from magnet.toolchains.go import Go
+    from magnet.toolchains.node import Node
+    from magnet.toolchains.python import Python
 
 R1 = TypeVar("R1")
 R2 = TypeVar("R2")
@@ -28,6 +34,36 @@ class T(Imaging, Launching, Downloading):
     def __init__(self, call: Call[Any], vertex: Vertex, session: Session, need: Need) -> None:
         super().__init__(call, vertex, session)
         self._need = need
+
+    # Imported when asked for: few targets compile anything themselves.
+
+    @property
+    def go(self) -> "Go":
+        """Go of this machine; `t.go(image=...)` is that of an image."""
+        from magnet.toolchains.go import Go
+
+        return Go(self)
+
+    @property
+    def python(self) -> "Python":
+        """Python of this machine; `t.python(image=...)` is that of an image."""
+        from magnet.toolchains.python import Python
+
+        return Python(self)
+
+    @property
+    def node(self) -> "Node":
+        """Node.js of this machine; `t.node(image=...)` is that of an image."""
+        from magnet.toolchains.node import Node
+
+        return Node(self)
+
+    @property
+    def cargo(self) -> "Cargo":
+        """Rust's cargo of this machine; `t.cargo(image=...)` is that of an image."""
+        from magnet.toolchains.cargo import Cargo
+
+        return Cargo(self)
 
     @overload
     def need(self, one: Target[..., R1] | Call[R1], /) -> R1: ...
