@@ -4,9 +4,10 @@ A child is a vertex of its own, and a part of the target that it is in, from the
 can do what the outer one can, and may be in another thread.
 """
 
+import threading
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 
 from blake3 import blake3
 
@@ -33,14 +34,17 @@ class Opening(Generic[A]):
         self._make = make
         self._session = outer._session
         self._vertex: Vertex | None = None
+        self._lock = threading.Lock()
 
-    def __getattr__(self, name: str) -> NoReturn:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        raise MagnetfileError(
-            f"the target `{self._name}` in `{self._outer.name}` has not begun",
-            hint=f'it begins with a block: with t.target("{self._name}") as child:',
-        )
+    if not TYPE_CHECKING:  # which tells by itself
+
+        def __getattr__(self, name: str) -> NoReturn:
+            if name.startswith("_"):
+                raise AttributeError(name)
+            raise MagnetfileError(
+                f"the target `{self._name}` in `{self._outer.name}` has not begun",
+                hint=f'it begins with a block: with t.target("{self._name}") as child:',
+            )
 
     def __enter__(self) -> A:
         if self._vertex:
@@ -48,6 +52,8 @@ class Opening(Generic[A]):
                 f"the target `{self._name}` in `{self._outer.name}` has begun already",
                 hint="call t.target for each block",
             )
+        if self._session.children.is_stopping:
+            raise Canceled
         self._vertex = vertex = self._begun()
         self._child = child = self._make(vertex, self._wait_for)
         child._below = (*self._outer._below, self._name)
@@ -60,6 +66,7 @@ class Opening(Generic[A]):
 
     def __exit__(self, _: object, error: BaseException | None, __: TracebackType | None) -> None:
         child = self._child
+        self._outer._inner.remove(self._end_early)
         end_children(child)
         if error is None:
             self._complete(cached=child.is_cached, took=child.took)
@@ -86,10 +93,11 @@ class Opening(Generic[A]):
         return culprit.said
 
     def _wait_for(self, inputs: Iterable[str]) -> None:
-        vertex = self._vertex
-        if vertex and (more := [one for one in inputs if one not in vertex.inputs]):
-            self._vertex = replace(vertex, inputs=(*vertex.inputs, *dict.fromkeys(more)))
-            self._emit(self._vertex)
+        with self._lock:
+            vertex = self._vertex
+            if vertex and (more := [one for one in inputs if one not in vertex.inputs]):
+                self._vertex = replace(vertex, inputs=(*vertex.inputs, *dict.fromkeys(more)))
+                self._emit(self._vertex)
 
     def _end_early(self) -> None:
         """End what the outer target has left open."""

@@ -114,6 +114,13 @@ def names(t):
             child.print("in", name)
 
 
+@target(inputs="magnetfile.py")
+def versioned(t):
+    with t.target("child") as child:
+        child.print(child.project.version)
+    return 0
+
+
 @target(inputs="magnetfile.py", outputs="made")
 def kept(t):
     t.print("first")
@@ -358,6 +365,36 @@ def test_a_target_that_is_skipped_tells_what_the_targets_in_it_printed(project: 
         "\n==> inner <==\nfurther in\n"
         "-----\n"
     )
+
+
+def test_a_target_in_which_another_asks_for_the_version_runs_again_for_another_one(project: Program) -> None:
+    project.git("init", "-q")
+    project.git("-c", "user.name=x", "-c", "user.email=x", "commit", "-q", "--allow-empty", "-m", "x")
+    project.git("tag", "v1")
+    assert "CACHED" not in project("versioned").err
+    assert "CACHED" in project("versioned").err
+    project.git("tag", "-d", "v1")
+    project.git("tag", "v2")
+    assert "CACHED" not in project("versioned").err
+    assert body(project, "child").startswith("v2")
+
+
+def test_a_service_that_runs_builds_folds_a_target_with_those_in_it(project: Program) -> None:
+    lines = project("undone", env={"GITHUB_ACTIONS": "true"}).err.splitlines()
+    assert lines[3:13] == [
+        "::group::undone",
+        "#1 undone > outer > inner",
+        "#1 N.N about to fail",
+        "#1 ERROR: ValueError: no such thing",
+        "",
+        "#2 undone > outer",
+        "#2 ERROR: `inner`: ValueError: no such thing",
+        "",
+        "#3 undone",
+        "#3 ERROR: `outer`: `inner`: ValueError: no such thing",
+    ]
+    assert lines[13] == "::endgroup::"
+    assert lines[-1].startswith("::error title=target `undone > outer > inner`::ValueError: no such thing%0A")
 
 
 def test_reports_of_a_run_know_the_targets_in_targets(magnet: Program) -> None:

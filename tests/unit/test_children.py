@@ -312,6 +312,19 @@ def test_a_block_that_is_left_open_ends_canceled_with_its_target() -> None:
     assert found.run.failures == []
 
 
+def test_after_an_interrupt_no_target_in_a_target_begins() -> None:
+    def goes_on(t: T) -> None:
+        t._session.children.stop()
+        with t.target("inner"):
+            pass
+
+    tree = Node("root")
+    object.__setattr__(tree, "run", goes_on)
+    with TemporaryDirectory() as name:
+        found = seen(tree, Path(name))
+    assert in_rows(found.trace) == [" => CANCELED root"]
+
+
 def test_targets_that_need_others_in_threads_of_one_do_so_at_the_same_time() -> None:
     """With one slot, which is given back as soon as one of them waits, and is taken again once."""
     meeting = threading.Barrier(3)
