@@ -14,6 +14,7 @@ from blake3 import blake3
 from magnet.acting import Acting, Blamed, blamed, end_children
 from magnet.errors import Canceled, MagnetfileError, NeedFailed, message_of
 from magnet.events import SolveStatus, Vertex, because
+from magnet.printing import plain
 from magnet.values import replace
 
 A = TypeVar("A", bound=Acting)
@@ -145,17 +146,21 @@ class _Ended:
 
 
 def _checked(name: str) -> str:
-    if not isinstance(name, str) or not name.strip():
-        raise MagnetfileError(f"{name!r} is no name for a target in a target", hint='give it one: t.target("linux")')
-    if name.splitlines() != [name]:
+    """The name, if it is a line of text of which something can be seen."""
+    if isinstance(name, str) and name.splitlines() == [name] and _is_text(name) and plain(name).strip():
+        return name
+    if isinstance(name, str) and name.strip() and name.splitlines() != [name]:
         raise MagnetfileError(
             f"the name {name!r} of a target in a target has a line break",
             hint="let it print what is more than a line: child.print(...)",
         )
+    raise MagnetfileError(f"{name!r} is no name for a target in a target", hint='give it one: t.target("linux")')
+
+
+def _is_text(name: str) -> bool:
+    """Whether a file can hold it; bytes that are no UTF-8 are as names of files have them."""
     try:
         name.encode(errors="surrogateescape")
-    except UnicodeEncodeError as error:
-        raise MagnetfileError(
-            f"the name {name!r} of a target in a target is no text", hint="leave out what has no encoding"
-        ) from error
-    return name
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -223,6 +223,7 @@ def test_who_needs_what_failed_is_canceled_with_the_targets_around_it(project: P
     [
         ("", "'' is no name for a target in a target\nhint: give it one: t.target(\"linux\")"),
         (" ", "' ' is no name for a target in a target\nhint: give it one: t.target(\"linux\")"),
+        ("\x1b[2J", "'\\x1b[2J' is no name for a target in a target\nhint: give it one: t.target(\"linux\")"),
         (
             "a\nb",
             "the name 'a\\nb' of a target in a target has a line break\n"
