@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from magnet.buildfile import Namespace as Namespace
     from magnet.buildfile import target as target
     from magnet.container import Container as Container
+    from magnet.downloads.handle import Download as Download
+    from magnet.envimports import import_env as import_env
     from magnet.envs import env as env
     from magnet.errors import MagnetError as MagnetError
     from magnet.model import Copy as Copy
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Container": "container",
     "Copy": "model",
+    "Download": "downloads.handle",
     "Image": "model",
     "MagnetError": "errors",
     "Mount": "model",
@@ -34,12 +37,14 @@ _HOMES = {
     "T": "body",
     "Whole": "model",
     "env": "envs",
+    "import_env": "envimports",
     "target": "buildfile",
 }
 
 __all__ = [
     "Container",
     "Copy",
+    "Download",
     "Image",
     "MagnetError",
     "Mount",
@@ -50,6 +55,7 @@ __all__ = [
     "T",
     "Whole",
     "env",
+    "import_env",
     "target",
 ]
 

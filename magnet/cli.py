@@ -9,6 +9,7 @@ from typing import Any
 from magnet import buildfile
 from magnet.backends import remove_containers
 from magnet.buildfile import Buildfile, Call
+from magnet.envs import Variable, secret_values
 from magnet.errors import Finished, MagnetError, UsageError
 from magnet.failures import report
 from magnet.settings import NAMES, Settings, read_plain
@@ -51,7 +52,8 @@ def _run(settings: Settings, environ: Mapping[str, str]) -> int:
             os.chdir(settings.directory)
         except OSError as error:
             raise UsageError(f"cannot change to {settings.directory}: {error.strerror}") from error
-    if settings.words[:1] in (("cache",), ("logs",), ("doctor",), ("backends",)) and not settings.list_targets:
+    commands = (("cache",), ("logs",), ("doctor",), ("backends",), ("envs",))
+    if settings.words[:1] in commands and not settings.list_targets:
         return _command(settings, environ)
     loaded = _load(settings.file, environ)
     if settings.list_targets:
@@ -74,13 +76,14 @@ def _calls(words: Sequence[str], loaded: Buildfile) -> list[Call[Any]]:
         return [target() for target in named if target is not None]
     from magnet import parameters
 
-    return parameters.parse_calls(words, _finder(loaded), NAMES)
+    return parameters.parse_calls(words, _finder(loaded), NAMES, secret_values(loaded.variables))
 
 
 def _command(settings: Settings, environ: Mapping[str, str]) -> int:
     """Do what is asked of magnet itself, for which no target is needed."""
     about_targets = {
         "--force": settings.force,
+        "--offline": settings.offline,
         "--explain": settings.explain,
         "--files": settings.files,
         "--summary": settings.summary,
@@ -89,6 +92,16 @@ def _command(settings: Settings, environ: Mapping[str, str]) -> int:
     }
     if given_for_nothing := [f"`{option}`" for option, is_given in about_targets.items() if is_given]:
         raise UsageError(f"{given_for_nothing[0]} is about targets, and `{settings.words[0]}` is none")
+    if settings.words[0] == "envs":
+        from magnet import envscommand  # a build needs none of it
+
+        return envscommand.run(
+            settings.words,
+            lambda: _load(settings.file, environ),
+            environ,
+            as_json=settings.as_json,
+            dry_run=settings.dry_run,
+        )
     magnetfile = _magnetfile(settings.file)
     root = magnetfile.parent if magnetfile else Path.cwd()
     if settings.words[0] == "logs":
@@ -114,6 +127,7 @@ def _command(settings: Settings, environ: Mapping[str, str]) -> int:
         backend=backend,
         dry_run=settings.dry_run,
         as_json=settings.as_json,
+        environ=environ,
     )
     return run(settings.words, given)
 
@@ -169,12 +183,15 @@ def _list(loaded: Buildfile) -> None:
         [(name, target.summary + (" (default)" if target.is_default else "")) for target, name in names.items()]
     )
     if loaded.variables:
-        from magnet.redact import MASK
+        from magnet.redact import Redactor
 
+        hide = Redactor(secret_values(loaded.variables)).text
         print("\nEnvironment:")
-        _print_columns(
-            [(f"{one.name}={MASK if one.is_secret and one.value else one.value}", one.help) for one in loaded.variables]
-        )
+        _print_columns([(f"{one.name}={hide(one.value)}", _described(one)) for one in loaded.variables])
+
+
+def _described(variable: Variable) -> str:
+    return f"{variable.help} (required)".lstrip() if variable.is_missing else variable.help
 
 
 def _print_columns(rows: Sequence[tuple[str, str]]) -> None:

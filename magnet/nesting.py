@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 
 from blake3 import blake3
 
-from magnet.acting import Acting, Blamed, blamed, end_children
+from magnet.acting import Blamed, blamed, end_children
+from magnet.downloading import Downloading
 from magnet.errors import Canceled, MagnetfileError, NeedFailed, message_of
 from magnet.events import SolveStatus, Vertex, because
 from magnet.printing import plain
 from magnet.values import replace
 
-A = TypeVar("A", bound=Acting)
+A = TypeVar("A", bound=Downloading)
 
 WaitFor = Callable[[Iterable[str]], None]
 """Is told of the digests of what a vertex waits for from now on."""
@@ -66,6 +67,17 @@ class Opening(Generic[A]):
         return child
 
     def __exit__(self, _: object, error: BaseException | None, __: TracebackType | None) -> None:
+        try:
+            if error is None:
+                self._child.and_its_downloads(lambda: None)
+            else:
+                self._child.give_up_downloads()
+        except BaseException as failed:
+            self._end(failed)
+            raise
+        self._end(error)
+
+    def _end(self, error: BaseException | None) -> None:
         child = self._child
         self._outer._inner.remove(self._end_early)
         end_children(child)
@@ -104,6 +116,7 @@ class Opening(Generic[A]):
         """End what the outer target has left open."""
         if self._vertex and self._vertex.digest in self._session.open_children:
             end_children(self._child)
+            self._child.give_up_downloads()
             self._cancel()
             self._outer._absorb(self._child)
             self._close()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from magnet.acting import Acting, Blamed, blamed, end_children
 from magnet.body import T
 from magnet.buildfile import Call, Needed, as_call, user_frames
+from magnet.envs import closed
 from magnet.errors import Canceled, MagnetError, NeedFailed, message_of
 from magnet.events import SolveStatus, Vertex
 from magnet.model import Project
@@ -147,14 +148,15 @@ class Run:
     def _call(self, call: Call[Any], t: T) -> Any:
         def body() -> Any:
             try:
-                return call.run(t)
+                return t.and_its_downloads(lambda: call.run(t))
             except BaseException as error:
                 self._children[call.key] = blamed(t, error)
                 raise
             finally:
                 end_children(t)
 
-        return _translated(body, self.magnetfile)
+        with closed():
+            return _translated(body, self.magnetfile)
 
     # Calls that can be skipped
 

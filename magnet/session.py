@@ -10,12 +10,13 @@ from blake3 import blake3
 from magnet.backends import choose
 from magnet.buildfile import Call
 from magnet.events import Clock, SolveStatus
-from magnet.model import Project
+from magnet.model import EMPTY, Project
 from magnet.process import Children
 
 if TYPE_CHECKING:
     from magnet.backends.base import Backend
     from magnet.container import Started
+    from magnet.downloads.fetching import Downloads
     from magnet.index import FileIndex
     from magnet.questions import Question
     from magnet.workspace import Workspace
@@ -26,7 +27,8 @@ Emit = Callable[[SolveStatus], None]
 class Session:
     """What all targets of one run share. The backend is chosen when the first target asks for an engine.
 
-    With a `question`, which goes with `dry_run`, nothing is built.
+    With a `question`, which goes with `dry_run`, nothing is built. `imported` are values of variables, for those that
+    the environment does not have.
     """
 
     def __init__(
@@ -38,10 +40,12 @@ class Session:
         emit: Emit,
         clock: Clock,
         environ: Mapping[str, str],
+        imported: Mapping[str, str] = EMPTY,
         terminal: Callable[[str], AbstractContextManager[object]],
         backend_name: str | None = None,
         dry_run: bool = False,
         force: bool = False,
+        offline: bool = False,
         question: "Question | None" = None,
         secrets: tuple[str, ...] = (),
         learn: Callable[[Iterable[str]], None] = lambda _: None,
@@ -52,10 +56,12 @@ class Session:
         self.emit = emit
         self.clock = clock
         self.environ = environ
+        self.imported = imported
         self.terminal = terminal
         self.backend_name = backend_name
         self.dry_run = dry_run
         self.force = force
+        self.offline = offline
         self.question = question
         self.secrets = secrets
         self._learn = learn
@@ -63,9 +69,15 @@ class Session:
         # What ends each target in a target that still runs, as canceled, by the digest of its vertex.
         self.open_children: dict[str, Callable[[], None]] = {}
         self._index: FileIndex | None = None
+        self._downloads: Downloads | None = None
         self._backend: Backend | None = None
         self._numbers: dict[tuple[str, str], int] = {}
         self._lock = threading.Lock()
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """What the magnetfile finds the values of variables in: the environment, else what it imported."""
+        return {**self.imported, **self.environ} if self.imported else self.environ
 
     def backend(self) -> "Backend":
         """The backend of this run."""
@@ -93,6 +105,22 @@ class Session:
         """End the targets in targets that still run, the latest first: as canceled."""
         for end in reversed(list(self.open_children.values())):
             end()
+
+    def downloads(self) -> "Downloads":
+        """The downloads of this run, from and into the store of the user."""
+        from magnet.downloads.fetching import Downloads  # most runs have none
+        from magnet.downloads.store import Store, directory
+
+        with self._lock:
+            if self._downloads is None:
+                self._downloads = Downloads(
+                    Store(directory(self.environ)),
+                    environ=self.environ,
+                    clock=self.clock,
+                    offline=self.offline,
+                    hide=self.hide,
+                )
+            return self._downloads
 
     def hide(self, secrets: Iterable[str]) -> None:
         """Show these values nowhere from now on, as those that are known from the start."""

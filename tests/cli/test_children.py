@@ -102,6 +102,13 @@ def asked(t):
 
 
 @target
+def fetches(t):
+    with t.target("get") as child:
+        child.start_download(Path("nowhere").resolve().as_uri())
+    t.print("never")
+
+
+@target
 def secrets(t):
     with t.target(f"for {TOKEN}") as child:
         child.print("it is", TOKEN)
@@ -192,6 +199,14 @@ def test_a_failure_is_told_once_where_it_came_up_and_fails_the_targets_around_it
     )
     listed = project("logs", "--list")
     assert re.fullmatch(r"\d+  failed  N.Ns  3 targets, 1 failed  magnet undone\n", listed.out)
+
+
+def test_a_target_in_a_target_does_not_end_before_its_downloads_and_fails_with_them(project: Program) -> None:
+    done = project("fetches")
+    assert done.code == 1
+    assert "never" not in done.err
+    assert " => => ERROR get  " in done.err
+    assert re.search(r"\nerror: target `fetches > get`: \S+/nowhere", done.err)
 
 
 def test_sys_exit_in_a_target_in_a_target_is_its_error(project: Program) -> None:
