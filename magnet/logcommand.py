@@ -149,8 +149,9 @@ class _Logs:
         """The log in a file, as soon as its header is written."""
         if name not in self._known and (found := _read_header(self._directory / name)):
             log, parent = found
-            outer = self._find(parent) if parent else None
-            self._known[name] = replace(log, name=f"{outer.name}{WITHIN}{log.name}", outer=outer) if outer else log
+            self._known[name] = log  # at once: somebody may have written a file that names itself
+            if parent and "/" not in parent and (outer := self._find(parent)):
+                self._known[name] = replace(log, name=f"{outer.name}{WITHIN}{log.name}", outer=outer)
         return self._known.get(name)
 
     def chosen(self, words: Sequence[str]) -> tuple[list[_Log], list[str]]:

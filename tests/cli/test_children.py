@@ -369,6 +369,17 @@ def test_logs_are_printed_with_those_of_the_targets_in_them(
     assert alone in done.out
 
 
+@pytest.mark.parametrize("parent", ["linux", "amd64", "gone", "../../../magnetfile.py"])
+def test_a_log_that_names_no_other_as_that_of_the_outer_target_is_printed_all_the_same(
+    project: Program, parent: str
+) -> None:
+    assert project("asked").code == 0
+    path = project.root / "_build/logs/latest/linux"
+    path.write_text(path.read_text().replace("Parent: asked", f"Parent: {parent}"))
+    done = project("logs")
+    assert (done.code, done.err, done.out.count("==> ")) == (0, "", 3)
+
+
 def test_a_target_that_is_skipped_tells_what_the_targets_in_it_printed(project: Program) -> None:
     assert project("kept").code == 0
     ran = body(project, "kept")
