@@ -8,16 +8,16 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from blake3 import blake3
-
+from magnet.acting import Acting, Blamed, blamed, end_children
 from magnet.body import T
 from magnet.buildfile import Call, Needed, as_call, user_frames
 from magnet.envs import closed
-from magnet.errors import Canceled, MagnetError, NeedFailed
+from magnet.errors import Canceled, MagnetError, NeedFailed, message_of
 from magnet.events import SolveStatus, Vertex
 from magnet.model import Project
 from magnet.scheduler import Scheduler
 from magnet.session import Session
+from magnet.session import digest as digest
 from magnet.values import frozen, replace
 
 if TYPE_CHECKING:
@@ -34,10 +34,11 @@ Outcome = tuple[Any, bool, int | None]
 
 @frozen
 class Failure:
-    """A call that failed by itself, and why."""
+    """A call that failed by itself, and why; `child` is the target in it in which that came up, if it was in one."""
 
     call: Call[Any]
     error: MagnetError
+    child: Blamed | None = None
 
 
 class Run:
@@ -69,6 +70,7 @@ class Run:
         self._variables = variables
         self._loaded = loaded
         self._logs = logs
+        self._children: dict[str, Blamed | None] = {}
         self._results: dict[str, str | None] = {}
         self._not_in_place: set[str] = set()
         self._known_skipper: Skipper | None = None
@@ -104,8 +106,9 @@ class Run:
             self._complete(vertex, error=str(error), canceled=True)
             raise
         except MagnetError as error:
-            self.failures.append(Failure(call, error))
-            self._complete(vertex, error=error.message)
+            child = self._children.pop(call.key, None)
+            self.failures.append(Failure(call, error, child))
+            self._complete(vertex, error=child.said if child else error.message)
             raise
         self._complete(vertex, cached=is_cached, took=took)
         return result
@@ -117,7 +120,11 @@ class Run:
         return self.scheduler.need(call, wanted)
 
     def _wait_for(self, call: Call[Any], inputs: Iterable[str]) -> None:
-        vertex = self._open.get(digest(self.session.project.name, call))
+        with self._lock:  # targets in the call may do so at the same time
+            self._note_inputs(digest(self.session.project.name, call), inputs)
+
+    def _note_inputs(self, waiting: str, inputs: Iterable[str]) -> None:
+        vertex = self._open.get(waiting)
         if vertex and (more := [one for one in inputs if one not in vertex.inputs]):
             self._open[vertex.digest] = replace(vertex, inputs=(*vertex.inputs, *dict.fromkeys(more)))
             self._emit(self._open[vertex.digest])
@@ -139,8 +146,17 @@ class Run:
         return self._call(call, t), t.is_cached, t.took
 
     def _call(self, call: Call[Any], t: T) -> Any:
+        def body() -> Any:
+            try:
+                return t.and_its_downloads(lambda: call.run(t))
+            except BaseException as error:
+                self._children[call.key] = blamed(t, error)
+                raise
+            finally:
+                end_children(t)
+
         with closed():
-            return t.and_its_downloads(lambda: _translated(lambda: call.run(t), self.magnetfile))
+            return _translated(body, self.magnetfile)
 
     # Calls that can be skipped
 
@@ -157,7 +173,7 @@ class Run:
             found = self._find(look, t)
             if found and self._is_restored(found, t):
                 return self._skipped(call, found.again, vertex)
-            return self._run(look, vertex, t, claim), False, None
+            return self._run(look, vertex, t, claim), t.is_set_cached, None
 
     def _find(self, look: "Look", t: T) -> "Hit | None":
         found = "" if self.session.force else self._skipper.find(look, t.inspect)
@@ -261,6 +277,7 @@ class Run:
         deadline = time.monotonic() + patience
         while self._open and time.monotonic() < deadline:
             time.sleep(0.02)
+        self.session.end_children()
         for vertex in list(self._open.values()):
             self._complete(vertex, error=str(Canceled()), canceled=True)
 
@@ -283,6 +300,10 @@ class _Watched(T):
 
     asked_version = False
 
+    def _absorb(self, child: Acting) -> None:
+        super()._absorb(child)
+        self.asked_version |= isinstance(child, _Watched) and child.asked_version
+
     @property
     def project(self) -> Project:
         """The project's root, name and version."""
@@ -300,12 +321,6 @@ class _WatchedProject(Project):
         return super().__getattribute__(name)
 
 
-def digest(project: str, call: Call[Any]) -> str:
-    """The digest of a call's vertex: of the project's name, the target's and its arguments, and nothing else."""
-    identity = "\0".join((project, call.key))
-    return f"blake3:{blake3(identity.encode(errors='surrogateescape')).hexdigest()}"
-
-
 def _translated(body: Callable[[], Any], magnetfile: Path) -> Any:
     """What the body returns; an error of the user's own code becomes a MagnetError with the user's frames."""
     try:
@@ -313,7 +328,7 @@ def _translated(body: Callable[[], Any], magnetfile: Path) -> Any:
     except MagnetError:
         raise
     except SystemExit as error:
-        raise MagnetError(f"it called sys.exit({error.code!r})", hint="raise an exception instead") from error
+        raise MagnetError(message_of(error), hint="raise an exception instead") from error
     except BaseException as error:  # asyncio's CancelledError for one is no Exception
         frames = user_frames(error, magnetfile)
-        raise MagnetError(": ".join(filter(None, (type(error).__name__, str(error)))), detail=frames) from error
+        raise MagnetError(message_of(error), detail=frames) from error

@@ -69,7 +69,8 @@ class _Node:
         self.done = threading.Event()
         self.result: Any = None
         self.error: BaseException | None = None
-        self.waits_for: set[str] = set()
+        self.waits_for: list[str] = []
+        self.waiting = 0
         self.needed: dict[str, str] = {}
 
 
@@ -117,17 +118,18 @@ class Scheduler:
         with self._lock:
             for call in calls:
                 self._refuse_cycle(waiting, call)
-            waiting.waits_for = {call.key for call in calls}
+            waiting.waits_for += [call.key for call in calls]
             waiting.needed |= {call.key: call.name for call in calls}
         nodes = self._start_all(calls)
-        self._slots.give_back()
+        self._leave_slot(waiting)
         try:
             for node in nodes:
                 node.done.wait()
         finally:
-            self._slots.ask(has_begun=True).wait()
+            self._take_slot(waiting)
             with self._lock:
-                waiting.waits_for = set()
+                for call in calls:
+                    waiting.waits_for.remove(call.key)
         failed = [node for node in nodes if node.error is not None]
         if failed:
             names = ", ".join(f"`{node.call.name}`" for node in failed)
@@ -192,6 +194,25 @@ class Scheduler:
         finally:
             self._slots.give_back()
             node.done.set()
+
+    def _leave_slot(self, node: _Node) -> None:
+        """Give the slot of a call back of which a thread waits, if that is the first."""
+        with self._lock:
+            node.waiting += 1
+            is_first = node.waiting == 1
+        if is_first:
+            self._slots.give_back()
+
+    def _take_slot(self, node: _Node) -> None:
+        """Wait for the slot of a call of which a thread goes on, if that was the last that waited.
+
+        The others go on without: the call cannot keep from those that they wait for what these need to run.
+        """
+        with self._lock:
+            node.waiting -= 1
+            is_last = node.waiting == 0
+        if is_last:
+            self._slots.ask(has_begun=True).wait()
 
     def _refuse_cycle(self, waiting: _Node, call: Call[Any]) -> None:
         path = self._path(call.key, waiting.call.key)
