@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magnet.buildfile import Call
-from magnet.errors import CommandFailed, MagnetfileError
 from magnet.events import SolveStatus, Vertex, VertexLog
 from magnet.model import (
     Command,
+    Executed,
     Project,
     Secret,
 )
-from magnet.process import Shell, Write, ending, render, render_script
+from magnet.process import Shell, Write, render, render_script
 from magnet.session import Session
 
 if TYPE_CHECKING:
@@ -71,18 +71,33 @@ class Acting:
         with self._attached() as write:
             write(1, f"{text}\n".encode(errors="surrogateescape"))
 
-    def exec(self, program: Words, *arguments: Words, cwd: Words = ".", env: Mapping[str, str] | None = None) -> None:
-        """Run a program on this machine to its end; CommandFailed when its exit code is not 0."""
-        command = Command((str(program), *map(str, arguments)), env=dict(env or {}))
-        directory = self.project.root / cwd
-        if not directory.is_dir():
-            raise MagnetfileError(f"the working directory `{cwd}` is not a directory")
+    def exec(
+        self,
+        program: Words,
+        *arguments: Words,
+        cwd: Words = ".",
+        env: Mapping[str, object] | None = None,
+        stdin: str | bytes | Path | None = None,
+        capture: bool = False,
+        check: bool = True,
+        timeout: float | str | None = None,
+        retry: int = 0,
+    ) -> Executed:
+        """Run a program on this machine to its end, and return its exit code, with `capture` also its stdout.
+
+        `$NAME` and `${NAME}` in words are variables of `env`, else of the environment; `$$NAME` is left to the program,
+        and a Path is taken as it is. `stdin` is text, bytes, or the Path of a file. Raises CommandFailed when the exit
+        code is not 0, unless `check` is False, and TimedOut when it takes longer than `timeout`, as 90 or "5m": then it
+        is ended with all that it started. It is tried up to `retry` times more where it fails or takes too long.
+        """
+        from magnet.programs import described, run  # many targets run none
+
+        wanted = described(
+            (program, *arguments), project=self.project.root, cwd=cwd, env=env, stdin=stdin, capture=capture,
+            check=check, timeout=timeout, retry=retry, environ=self._session.environ, secrets=self._session.secrets,
+        )  # fmt: skip
         self._skipped.append(False)
-        done = self._make_shell(directory, self._session.environ).run(command)
-        if done.returncode != 0:
-            raise CommandFailed(
-                f"`{program}` {ending(done.returncode)}", returncode=done.returncode, detail=done.tail[-8:]
-            )
+        return run(wanted, self._shell, self._show)
 
     def _secrets(self, secrets: Iterable[Secret]) -> tuple[Secret, ...]:
         given = tuple(secrets)
@@ -102,8 +117,11 @@ class Acting:
 
     def _echo(self, command: Command) -> None:
         # The log shows what was set and run as its fields do; a dry run is a script.
+        self._show(render_script(command) if self._session.dry_run else render(command))
+
+    def _show(self, line: str) -> None:
         if self._session.question is None:
-            self.print(render_script(command) if self._session.dry_run else render(command))
+            self.print(line)
 
     @contextmanager
     def _attached(self) -> Iterator[Write]:

@@ -16,12 +16,11 @@ from magnet.backends import check_name, choose
 from magnet.backends.base import Backend
 from magnet.backends.containers import human_size
 from magnet.cache import KEPT, REPOSITORY
+from magnet.durations import UNITS, duration
 from magnet.errors import UsageError, did_you_mean
 from magnet.keys import Keeper, StoredKey
 from magnet.values import frozen
 from magnet.workspace import BUILD_DIRECTORY, RemoveContainers, Workspace
-
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600, "w": 7 * 24 * 3600}
 
 _KNOWN = {
     "builds": "records of builds",
@@ -121,25 +120,14 @@ def run(words: Sequence[str], given: Given) -> int:
     return 0
 
 
-def duration(text: str) -> int:
-    """The seconds of a duration.
-
-    >>> duration("7d"), duration("1h30m")
-    (604800, 5400)
-    """
-    if not re.fullmatch(r"(\d+[smhdw])+", text):
-        raise UsageError(f"`{text}` is not a duration", hint="write it as 30m, 12h, 7d, 2w, or together as 1d12h")
-    return sum(int(count) * _SECONDS[unit] for count, unit in re.findall(r"(\d+)([smhdw])", text))
-
-
 def age(seconds: float) -> str:
     """A duration in the largest unit that it fills.
 
     >>> age(5), age(7199), age(3 * 24 * 3600)
     ('5s', '1h', '3d')
     """
-    unit = next((unit for unit in "dhm" if seconds >= _SECONDS[unit]), "s")
-    return f"{max(0, int(seconds)) // _SECONDS[unit]}{unit}"
+    unit = next((unit for unit in "dhm" if seconds >= UNITS[unit]), "s")
+    return f"{max(0, int(seconds)) // UNITS[unit]}{unit}"
 
 
 def _cache_group(given: Given) -> click.Group:

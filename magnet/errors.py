@@ -5,6 +5,7 @@ MagnetError                 1
  │   └─ MagnetfileError     2   the magnetfile, or a value in it, is wrong
  ├─ EngineError             3   no usable engine, or it lacks a feature
  ├─ CommandFailed           1   a program ended with a failure; carries its exit code
+ │   ├─ TimedOut            1   a program was ended because its time was over; carries its exit code, too
  │   ├─ ContainerFailed     1   a container's own program did; its code is magnet's for a lone target
  │   └─ BuildFailed         1   a step of a build did; carries its name
  ├─ NeedFailed              1   a target that was needed failed; that target reports why
@@ -48,6 +49,10 @@ class CommandFailed(MagnetError):
     def __init__(self, message: str, *, returncode: int, detail: Iterable[str] = (), hint: str | None = None) -> None:
         super().__init__(message, detail=detail, hint=hint)
         self.returncode = returncode
+
+
+class TimedOut(CommandFailed):
+    """A program was ended with `returncode`, for its time was over."""
 
 
 class ContainerFailed(CommandFailed):

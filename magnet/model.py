@@ -333,7 +333,7 @@ class RunResult:
 
 @frozen
 class Executed:
-    """What came of a program in a container: its exit code, and what it printed on stdout."""
+    """What came of a program: its exit code, and what it printed on stdout, if that was wanted."""
 
     returncode: int = 0
     output: str = ""

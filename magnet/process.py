@@ -16,12 +16,12 @@ from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from magnet.errors import Canceled, CommandFailed
+from magnet.errors import Canceled, CommandFailed, TimedOut
 from magnet.events import Clock, Reader, SolveStatus
 from magnet.meter import Measure, Meter
 from magnet.model import Command
 from magnet.procfs import Process, end
-from magnet.values import frozen
+from magnet.values import frozen, replace
 
 if TYPE_CHECKING:
     import subprocess
@@ -32,8 +32,13 @@ Write = Callable[[int, bytes], None]
 TAIL_BYTES = 1 << 15
 """How much of each stream of a command is kept, for its error message and the id that it prints last."""
 
+SHOWN_LINES = 8
+"""How many of a command's last lines its error message shows."""
+
 _READ_BYTES = 1 << 16
 _LONGEST_LINE = 1 << 20
+_NAP = 0.05
+_NOT_RUN = 124  # as timeout(1) says of what it has ended
 _PATIENCE = 1.0  # seconds to read on when the child is gone and others hold its pipes
 _ANSI = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -145,18 +150,63 @@ class Children:
     """The programs that run now, each in a process group of its own, and the means to stop them all.
 
     `record` notes a child for as long as it runs, where a later run of magnet finds it if this one dies suddenly.
+    Children `within` others are some of them, which can be ended apart from the rest.
     """
 
-    def __init__(self, record: Callable[[Process], AbstractContextManager[object]] = nullcontext) -> None:
-        self._record = record
+    def __init__(
+        self,
+        record: Callable[[Process], AbstractContextManager[object]] = nullcontext,
+        *,
+        within: "Children | None" = None,
+    ) -> None:
+        self._record = within._registered if within else record
+        self._within = within
         self._lock = threading.Lock()
         self._children: dict[int, Process] = {}
         self._stopping = threading.Event()
+        self._expired = ""
 
     @property
     def is_stopping(self) -> bool:
         """Whether `stop` was called; no new child starts after that."""
-        return self._stopping.is_set()
+        return self._stopping.is_set() or bool(self._within and self._within.is_stopping)
+
+    @property
+    def expired(self) -> str:
+        """The time that these children had, if it is over; no new child starts after that. Else nothing."""
+        return self._expired or (self._within.expired if self._within else "")
+
+    @contextmanager
+    def limited(self, seconds: float) -> Iterator["Children"]:
+        """Children of which those that run are ended when the time is over; they, and later ones, raise TimedOut.
+
+        When the block ends, none of those that were ended is alive.
+        """
+        from magnet.durations import spelled  # few targets have a limit
+
+        limited = Children(within=self)
+        timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), limited.expire, [spelled(seconds)])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield limited
+        finally:
+            timer.cancel()
+            timer.join()
+
+    def expire(self, limit: str) -> None:
+        """End every child as `stop` does, because the time that they had, `limit`, is over."""
+        self._expired = limit
+        self._end_all(at_once=False)
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass; Canceled where `stop` is called meanwhile, and TimedOut where no child could run any more."""
+        until = time.monotonic() + seconds
+        while True:
+            self._check()
+            if (left := until - time.monotonic()) <= 0:
+                return
+            time.sleep(min(left, _NAP))
 
     def watch(
         self, command: Command, write: Write, *, cwd: Path, env: Mapping[str, str], stdin: int | None = None
@@ -168,8 +218,7 @@ class Children:
         """
         import sh
 
-        if self.is_stopping:
-            raise Canceled
+        self._check()
         environment = {**env, **command.env}
         program = _find(command.argv[0], cwd, environment)
         with _pipe() as (out_read, out_write), _pipe() as (err_read, err_write), _input(stdin) as input_fd:
@@ -207,14 +256,12 @@ class Children:
                     end([child], at_once=True)
                     raise
                 returncode: int = running.process.wait()
-        if self.is_stopping:
-            raise Canceled
+        self._check(command, returncode)
         return returncode
 
     def attach(self, command: Command, *, cwd: Path, env: Mapping[str, str]) -> int:
         """Run the command on magnet's own terminal, in its process group, and return its exit code."""
-        if self.is_stopping:
-            raise Canceled
+        self._check()
         environment = {**env, **command.env}
         program = _find(command.argv[0], cwd, environment)
         import subprocess
@@ -225,8 +272,7 @@ class Children:
             raise _cannot_start(command.argv[0], error.strerror or str(error)) from error
         with self._registered(Process(child.pid, lambda: child.poll() is None, command.stop_steps_first)):
             returncode = child.wait()
-        if self.is_stopping:
-            raise Canceled
+        self._check(command, returncode)
         return returncode
 
     def stop(self, *, at_once: bool = False) -> None:
@@ -235,16 +281,28 @@ class Children:
         Returns when none of those running at the call, nor of their descendants, is alive.
         """
         self._stopping.set()
+        self._end_all(at_once=at_once)
+
+    def _end_all(self, *, at_once: bool) -> None:
         with self._lock:
             children = list(self._children.values())
         end(children, at_once=at_once)
+
+    def _check(self, ended: Command | None = None, returncode: int = _NOT_RUN) -> None:
+        """Raise where these children are to end, or were: of one that `ended` its exit code tells nothing then."""
+        if self.is_stopping:
+            raise Canceled
+        if self.expired:
+            what = f"timed out after {self.expired}"
+            how = ending(returncode) if returncode < 0 else f"ended with exit code {returncode}"
+            raise TimedOut(f"`{ended.argv[0]}` {what} and {how}" if ended else what, returncode=returncode)
 
     @contextmanager
     def _registered(self, child: Process) -> Iterator[None]:
         with self._lock:
             self._children[child.pid] = child
         # A stop between the check at the start and this line did not know of the child, and nobody waits for it.
-        if self.is_stopping:
+        if self.is_stopping or self._expired:
             end([child], at_once=True)
         try:
             with self._record(child):
@@ -308,7 +366,11 @@ class Shell:
             tails.add(stream, data)
             sink(stream, data)
 
-        code = self.children.watch(command, keep_tail, cwd=self.cwd, env=self.env, stdin=stdin)
+        try:
+            code = self.children.watch(command, keep_tail, cwd=self.cwd, env=self.env, stdin=stdin)
+        except TimedOut as error:
+            error.detail = error.detail or tails.completed(error.returncode).tail[-SHOWN_LINES:]
+            raise
         return tails.completed(code)
 
     def run_steps(self, command: Command, reader: Reader) -> Completed:
@@ -341,6 +403,12 @@ class Shell:
             return Completed(0)
         with self.terminal():
             return Completed(self.children.attach(command, cwd=self.cwd, env=self.env))
+
+    @contextmanager
+    def limited(self, seconds: float) -> Iterator["Shell"]:
+        """The shell, for commands that have no more time than this together; see `Children.limited`."""
+        with self.children.limited(seconds) as children:
+            yield replace(self, children=children)
 
     def say(self, line: str) -> None:
         """Print a line among what the commands print."""

@@ -121,5 +121,10 @@ def _forms(secret: str) -> set[str]:
 
     lines = {line.strip() for line in secret.splitlines()}
     values = {secret, *(line for line in lines if len(line) >= _SHORTEST)}
-    forms = {form for value in values for form in (value, quote(value), json.dumps(value)[1:-1])}
+    # In a longer word, what a shell's quotes are around is not the secret alone.
+    forms = {form for value in values for form in (value, quote(value), _within_quotes(value), json.dumps(value)[1:-1])}
     return {form for form in forms if form.strip()}
+
+
+def _within_quotes(text: str) -> str:
+    return text.replace("'", "'\"'\"'")

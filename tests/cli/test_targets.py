@@ -23,7 +23,7 @@ def hello(t, name: str = WHO, *, times: int = 1):
 @target(needs=[hello], aliases=["bye"])
 def say_goodbye(t):
     """Say goodbye."""
-    t.exec("sh", "-c", "echo goodbye; echo $TO >&2", env={"TO": "all of you"})
+    t.exec("sh", "-c", "echo goodbye; echo $$TO >&2", env={"TO": "all of you"})
 
 
 @docs.target
