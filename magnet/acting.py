@@ -19,6 +19,7 @@ from magnet.session import Session
 
 if TYPE_CHECKING:
     from magnet.backends.base import Backend
+    from magnet.process import Children
 
 
 Words = str | Path
@@ -27,10 +28,11 @@ Words = str | Path
 class Acting:
     """A running target, as far as it needs neither images nor containers."""
 
-    def __init__(self, call: Call[Any], vertex: Vertex, session: Session) -> None:
+    def __init__(self, call: Call[Any], vertex: Vertex, session: Session, children: "Children | None" = None) -> None:
         self._call = call
         self._vertex = vertex
         self._session = session
+        self._children = children or session.children
         self._shell = self._make_shell(session.project.root, session.environ)
         self._skipped: list[bool] = []
         self._took: list[int | None] = []
@@ -150,7 +152,7 @@ class Acting:
 
     def _make_shell(self, cwd: Path, env: Mapping[str, str]) -> Shell:
         return Shell(
-            children=self._session.children,
+            children=self._children,
             write=self._write,
             echo=self._echo,
             cwd=cwd,

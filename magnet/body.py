@@ -1,13 +1,16 @@
 """`t`: what the body of a target can do."""
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from magnet.buildfile import Call, Needed, Target
+from magnet.buildfile import Call, Needed, Target, calls_of, is_matrix
 from magnet.events import Vertex
 from magnet.imaging import Imaging
 from magnet.launching import Launching
 from magnet.session import Session
+
+if TYPE_CHECKING:
+    from magnet.process import Children
 
 R1 = TypeVar("R1")
 R2 = TypeVar("R2")
@@ -24,8 +27,10 @@ class T(Imaging, Launching):
     print, goes into the target's log and display.
     """
 
-    def __init__(self, call: Call[Any], vertex: Vertex, session: Session, need: Need) -> None:
-        super().__init__(call, vertex, session)
+    def __init__(
+        self, call: Call[Any], vertex: Vertex, session: Session, need: Need, children: "Children | None" = None
+    ) -> None:
+        super().__init__(call, vertex, session, children)
         self._need = need
 
     @overload
@@ -41,9 +46,15 @@ class T(Imaging, Launching):
     def need(self, *needed: Needed) -> Any:
         """Run other targets, in parallel, and return what they return: one value, or a tuple of several.
 
-        Each runs at most once in a run of magnet for the same arguments. Raises NeedFailed when one fails.
+        Each runs at most once in a run of magnet for the same arguments. One with a matrix returns a tuple with the
+        results of its combinations, one that is skipped None. Raises NeedFailed when one fails.
         """
-        results = list(map(self._mine, self._need(self._call, needed)))
+        groups = [calls_of(one) for one in needed]
+        made = iter(list(map(self._mine, self._need(self._call, [call for calls in groups for call in calls]))))
+        results = [
+            tuple(next(made) for _ in calls) if is_matrix(one) else next(made)
+            for one, calls in zip(needed, groups, strict=True)
+        ]
         return results[0] if len(results) == 1 else tuple(results)
 
     def _mine(self, result: Any) -> Any:

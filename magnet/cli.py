@@ -8,7 +8,7 @@ from typing import Any
 
 from magnet import buildfile
 from magnet.backends import remove_containers
-from magnet.buildfile import Buildfile, Call
+from magnet.buildfile import Buildfile, Call, Target, calls_of
 from magnet.errors import Finished, MagnetError, UsageError
 from magnet.failures import report
 from magnet.settings import NAMES, Settings, read_plain
@@ -64,7 +64,7 @@ def _run(settings: Settings, environ: Mapping[str, str]) -> int:
     # Imported here: what only asks for the list of targets does not wait for it.
     from magnet.execution import execute
 
-    return execute(_labelled(calls or [loaded.default()]), loaded, settings, environ)  # type: ignore[misc]
+    return execute(_labelled(calls or calls_of(loaded.default)), loaded, settings, environ)  # type: ignore[arg-type]
 
 
 def _calls(words: Sequence[str], loaded: Buildfile) -> list[Call[Any]]:
@@ -121,7 +121,10 @@ def _command(settings: Settings, environ: Mapping[str, str]) -> int:
 def _labelled(calls: Sequence[Call[Any]]) -> list[Call[Any]]:
     """The calls with their targets' names alone, where that tells them apart: whoever typed arguments knows them."""
     names = [call.target.name for call in calls]
-    return [replace(call, label=call.target.name) if names.count(call.target.name) == 1 else call for call in calls]
+    return [
+        replace(call, label=call.target.name) if names.count(call.target.name) == 1 and not call.target.matrix else call
+        for call in calls
+    ]
 
 
 def _load(file: Path | None, environ: Mapping[str, str]) -> Buildfile:
@@ -165,9 +168,7 @@ def _list(loaded: Buildfile) -> None:
         print(f"No {buildfile.MAGNETFILE} in {loaded.root} or above; these targets come with magnet.\n")
     names = {target: ", ".join((target.name, *target.aliases)) for target in loaded.targets}
     print("Targets:")
-    _print_columns(
-        [(name, target.summary + (" (default)" if target.is_default else "")) for target, name in names.items()]
-    )
+    _print_columns([(name, target.summary + _remarks(target)) for target, name in names.items()])
     if loaded.variables:
         from magnet.redact import MASK
 
@@ -175,6 +176,18 @@ def _list(loaded: Buildfile) -> None:
         _print_columns(
             [(f"{one.name}={MASK if one.is_secret and one.value else one.value}", one.help) for one in loaded.variables]
         )
+
+
+def _remarks(target: Target[..., Any]) -> str:
+    """What is to be known of a target besides its help, in brackets."""
+    found = ["default"] if target.is_default else []
+    if target.matrix:
+        from magnet import matrix  # few targets have one
+
+        found.append(matrix.told(target.matrix))
+    if target.policy.may_skip:
+        found.append(target.policy.conditions)
+    return f" ({', '.join(found)})" if found else ""
 
 
 def _print_columns(rows: Sequence[tuple[str, str]]) -> None:

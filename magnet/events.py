@@ -16,7 +16,8 @@ class Vertex:
 
     `inputs` are the digests of the vertexes that it waits for, or has waited for. Magnet's own are `canceled`, which
     BuildKit writes into `error`; `parent`, the vertex that this one is a part of: a target's for a step of an engine;
-    and `took`, for what is cached: the nanoseconds that it took when it was done, where that is known.
+    `took`, for what is cached: the nanoseconds that it took when it was done, where that is known; and `skipped`: why
+    a target was not run here and now, though nothing failed.
     """
 
     digest: str
@@ -29,6 +30,7 @@ class Vertex:
     canceled: bool = False
     parent: str = ""
     took: int | None = None
+    skipped: str = ""
 
 
 @frozen

@@ -149,7 +149,7 @@ class Imaging(Acting):
         from magnet.building import Builder
 
         session, backend = self._session, self.backend
-        builder = Builder(backend, self._shell, session.workspace, self._call.target.name, session.hide)
+        builder = Builder(backend, self._shell, session.workspace, self._call.work, session.hide)
         prepared = builder.prepare(recipe, self.project.root, session.index())
         if session.question is not None:
             return session.question(self.name, builder, prepared) or Image(id="", tags=recipe.tags)

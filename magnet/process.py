@@ -176,6 +176,11 @@ class Children:
         """The time that these children had, if it is over; no new child starts after that. Else nothing."""
         return self._expired or (self._within.expired if self._within else "")
 
+    @property
+    def must_end(self) -> bool:
+        """Whether no new child starts any more, for one reason or the other: then there is nothing to wait for."""
+        return self.is_stopping or bool(self.expired)
+
     @contextmanager
     def limited(self, seconds: float) -> Iterator["Children"]:
         """Children of which those that run are ended when the time is over; they, and later ones, raise TimedOut.

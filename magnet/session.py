@@ -84,10 +84,13 @@ class Session:
             self.secrets += values
         self._learn(values)
 
-    def remove_started(self) -> None:
-        """Remove the containers that targets started and that are still there, the latest first; but not those kept."""
+    def remove_started(self, within: Children | None = None, *, kept: bool = False) -> None:
+        """Remove the containers that targets started and that are still there, the latest first.
+
+        These are all, or those that were started `within` these children; with `kept` also those that are to be kept.
+        """
         for one in reversed(self.started):
-            if not one.keep:
+            if within in (None, one.shell.children) and (kept or not one.keep):
                 one.remove(one.shell)
 
     def remove_leftovers(self) -> None:
