@@ -3,8 +3,9 @@
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from magnet import buildfile
 from magnet.backends import remove_containers
@@ -13,6 +14,10 @@ from magnet.errors import Finished, MagnetError, UsageError
 from magnet.failures import report
 from magnet.settings import NAMES, Settings, read_plain
 from magnet.values import replace
+
+if TYPE_CHECKING:
+    from magnet.watch import Watch
+    from magnet.watching import Start
 
 
 def main(words: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -46,6 +51,7 @@ def _parse(words: Sequence[str]) -> Settings:
 
 
 def _run(settings: Settings, environ: Mapping[str, str]) -> int:
+    start = _start(environ) if settings.watch else None
     if settings.directory:
         try:
             os.chdir(settings.directory)
@@ -53,18 +59,43 @@ def _run(settings: Settings, environ: Mapping[str, str]) -> int:
             raise UsageError(f"cannot change to {settings.directory}: {error.strerror}") from error
     if settings.words[:1] in (("cache",), ("logs",), ("doctor",), ("backends",)) and not settings.list_targets:
         return _command(settings, environ)
+    if start is None:
+        return _targets(settings, environ)
+    if settings.list_targets:
+        raise UsageError("--watch and --list cannot be had together", hint="ask one after the other")
+    from magnet import watching  # few runs are watched
+
+    once = partial(_targets, settings, environ)
+    return watching.run(once, start, _magnetfile(settings.file), is_quiet=settings.progress == "quiet")
+
+
+def _start(environ: Mapping[str, str]) -> "Start":
+    from magnet.watching import Start
+
+    return Start.taken(environ)
+
+
+def _targets(settings: Settings, environ: Mapping[str, str], watch: "Watch | None" = None) -> int:
+    """Run the targets that the words name, or list what there is; what is looked at is noted by `watch`."""
     loaded = _load(settings.file, environ)
     if settings.list_targets:
         _list(loaded)
         return 0
+    if watch:
+        from magnet.skipping import modules
+
+        watch.note(map(Path, modules()))
+        watch.leave_out(target.outputs for target in loaded.targets)
     calls = _calls(settings.words, loaded)
     if not calls and loaded.default is None:
+        if watch:
+            raise UsageError("--watch needs a target", hint="`magnet --list` shows what there is")
         _list(loaded)
         return 0
     # Imported here: what only asks for the list of targets does not wait for it.
     from magnet.execution import execute
 
-    return execute(_labelled(calls or calls_of(loaded.default)), loaded, settings, environ)  # type: ignore[arg-type]
+    return execute(_labelled(calls or calls_of(loaded.default)), loaded, settings, environ, watch)  # type: ignore[arg-type]
 
 
 def _calls(words: Sequence[str], loaded: Buildfile) -> list[Call[Any]]:
@@ -86,6 +117,7 @@ def _command(settings: Settings, environ: Mapping[str, str]) -> int:
         "--summary": settings.summary,
         "--trace": settings.trace,
         "--timeline": settings.timeline,
+        "--watch": settings.watch,
     }
     if given_for_nothing := [f"`{option}`" for option, is_given in about_targets.items() if is_given]:
         raise UsageError(f"{given_for_nothing[0]} is about targets, and `{settings.words[0]}` is none")

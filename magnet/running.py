@@ -68,7 +68,13 @@ class Run:
         self.scheduler = (
             Scheduler(self.work, jobs=jobs, keep_going=keep_going or session.question is not None)
             if session.dry_run or session.force
-            else Scheduler(self.work, jobs=jobs, keep_going=keep_going, ready=self.ready, expect=self.expect)
+            else Scheduler(
+                self.work,
+                jobs=jobs,
+                keep_going=keep_going,
+                ready=self.ready,
+                expect=None if session.watch else self.expect,  # each input is to be looked at by itself
+            )
         )
         self._open: dict[str, Vertex] = {}
         self._variables = variables

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from magnet.container import Started
     from magnet.index import FileIndex
     from magnet.questions import Question
+    from magnet.watch import Watch
     from magnet.workspace import Workspace
 
 Emit = Callable[[SolveStatus], None]
@@ -42,6 +43,7 @@ class Session:
         question: "Question | None" = None,
         secrets: tuple[str, ...] = (),
         learn: Callable[[Iterable[str]], None] = lambda _: None,
+        watch: "Watch | None" = None,
     ) -> None:
         self.project = project
         self.workspace = workspace
@@ -55,6 +57,7 @@ class Session:
         self.force = force
         self.question = question
         self.secrets = secrets
+        self.watch = watch
         self._learn = learn
         self.started: list[Started] = []
         self._index: FileIndex | None = None
@@ -74,7 +77,8 @@ class Session:
 
         with self._lock:
             if self._index is None:
-                self._index = FileIndex(self.workspace.cache / "files.sqlite")
+                make = self.watch.index if self.watch else FileIndex
+                self._index = make(self.workspace.cache / "files.sqlite")
             return self._index
 
     def hide(self, secrets: Iterable[str]) -> None:
