@@ -150,7 +150,7 @@ class Children:
     """The programs that run now, each in a process group of its own, and the means to stop them all.
 
     `record` notes a child for as long as it runs, where a later run of magnet finds it if this one dies suddenly.
-    Children `within` others are some of them, which can be ended apart from the rest.
+    Children `within` others, by whom they are recorded, can be ended apart from the rest.
     """
 
     def __init__(
@@ -159,7 +159,7 @@ class Children:
         *,
         within: "Children | None" = None,
     ) -> None:
-        self._record = within._registered if within else record
+        self._record = record
         self._within = within
         self._lock = threading.Lock()
         self._children: dict[int, Process] = {}
@@ -189,7 +189,7 @@ class Children:
         """
         from magnet.durations import spelled  # few targets have a limit
 
-        limited = Children(within=self)
+        limited = Children(self._registered, within=self)
         timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), limited.expire, [spelled(seconds)])
         timer.daemon = True
         timer.start()

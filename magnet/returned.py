@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from magnet.model import Executed, Image
+from magnet.model import Image
 from magnet.values import replace
 
 Inspect = Callable[[str], Image | None]
@@ -16,7 +16,7 @@ class NotKept(Exception):
 
 
 def written(value: object, root: Path) -> str:
-    """The value as text: None, what JSON knows, tuples, paths, images, what came of a program; NotKept for another.
+    """The value as text: None, what JSON knows, tuples, paths, and images; NotKept for another.
 
     None is no text at all. A path in the project stays one when the project is moved.
     """
@@ -56,8 +56,6 @@ def _plain(value: Any, root: Path) -> Any:
         return {"inside": str(value.relative_to(root))} if is_inside else {"path": str(value)}
     if type(value) is Image and value.id:
         return {"image": value.id, "tags": list(value.tags)}
-    if type(value) is Executed:
-        return {"exit code": value.returncode, "output": value.output}
     raise NotKept(type(value).__name__)
 
 
@@ -76,8 +74,6 @@ def _made(plain: Any, root: Path, inspect: Inspect) -> Any:
         return root / plain["inside"]
     if "path" in plain:
         return type(root)(plain["path"])
-    if "exit code" in plain:
-        return Executed(plain["exit code"], plain["output"])
     if "tuple" in plain:
         return tuple(_made(one, root, inspect) for one in plain["tuple"])
     return {key: _made(one, root, inspect) for key, one in plain["dict"].items()}

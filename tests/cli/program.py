@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-TOOLS = ("sh", "echo", "cat", "sleep", "git", "touch", "env", "mkdir", "kill", "true", "false", "pwd")
+TOOLS = ("sh", "echo", "cat", "sleep", "git", "touch", "env", "mkdir", "kill", "true", "false", "pwd", "rm")
 
 
 @dataclass(frozen=True)

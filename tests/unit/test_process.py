@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -19,7 +19,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from magnet.errors import Canceled, CommandFailed
+from magnet.errors import Canceled, CommandFailed, TimedOut
 from magnet.model import Command
 from magnet.process import TAIL_BYTES, Children, Completed, Shell, ask, render, render_script
 from magnet.procfs import Process, end, start_time
@@ -69,9 +69,9 @@ class Background:
         self._pool = pool
         self.lines: queue.Queue[str] = queue.Queue()
 
-    def start(self, command: Command) -> Future[int]:
+    def start(self, command: Command, children: Children | None = None) -> Future[int]:
         """Start a command; its lines can be awaited."""
-        return self._pool.submit(self.children.watch, command, self._write, cwd=HERE, env=os.environ)
+        return self._pool.submit((children or self.children).watch, command, self._write, cwd=HERE, env=os.environ)
 
     def line(self) -> str:
         """The next line that a child prints, without its end."""
@@ -303,6 +303,86 @@ def test_stop_ends_an_orphan_in_the_group_that_ignores_term(
     wait_until_gone(pid)
 
 
+@pytest.mark.parametrize("family", [*FAMILIES, "an orphan"])
+def test_at_the_end_of_its_time_all_of_a_family_is_ended_whatever_ignores_term(
+    background: Background, monkeypatch: pytest.MonkeyPatch, family: str
+) -> None:
+    monkeypatch.setattr("magnet.procfs.GRACE", 0.3)
+    with background.children.limited(60) as limited:
+        done = background.start(python({**FAMILIES, "an orphan": ORPHAN}[family], PRINT_PID), limited)
+        pid = background.line()
+        limited.expire("5m")
+        with pytest.raises(TimedOut) as caught:
+            done.result()
+    code = caught.value.returncode
+    assert code in (-signal.SIGTERM, -signal.SIGKILL)
+    assert (
+        caught.value.message == f"`{sys.executable}` timed out after 5m and was ended by {signal.Signals(-code).name}"
+    )
+    if pid != "up":
+        wait_until_gone(int(pid))
+
+
+def test_a_child_has_time_to_end_by_itself_when_its_time_is_over_and_its_exit_code_is_kept(
+    background: Background,
+) -> None:
+    with background.children.limited(60) as limited:
+        done = background.start(python(TIDY.replace("_exit(0)", "_exit(7)")), limited)
+        assert [background.line(), background.line()] == ["up", "ready"]
+        limited.expire("5m")
+        with pytest.raises(TimedOut) as caught:
+            done.result()
+    assert background.line() == "tidy"
+    assert (caught.value.returncode, caught.value.message) == (
+        7,
+        f"`{sys.executable}` timed out after 5m and ended with exit code 7",
+    )
+
+
+def test_the_time_of_some_children_goes_by_and_that_of_others_does_not() -> None:
+    children = Children()
+    sleeping = python("import time; time.sleep(60)")
+    with pytest.raises(TimedOut) as caught, children.limited(0.2) as limited:
+        limited.watch(sleeping, lambda *_: None, cwd=HERE, env=os.environ)
+    assert caught.value.message == f"`{sys.executable}` timed out after 0.2s and was ended by SIGTERM"
+    assert children.watch(python("raise SystemExit(3)"), lambda *_: None, cwd=HERE, env=os.environ) == 3
+
+
+def test_children_that_end_in_time_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[object] = []
+    monkeypatch.setattr("magnet.process.end", lambda *given, **_: ended.append(given))
+    with Children().limited(60) as limited:
+        assert limited.watch(python(""), lambda *_: None, cwd=HERE, env=os.environ) == 0
+    assert (ended, limited.expired) == ([], "")
+
+
+@pytest.mark.parametrize("way", ["watch", "attach", "wait"])
+def test_nothing_begins_when_the_time_is_over_also_where_others_have_more(way: str) -> None:
+    children = Children()
+    with children.limited(60) as outer, outer.limited(50) as inner:
+        outer.expire("5m")
+        ways: dict[str, Callable[[], object]] = {
+            "watch": partial(inner.watch, python(""), lambda *_: None, cwd=HERE, env=os.environ),
+            "attach": partial(inner.attach, python(""), cwd=HERE, env=os.environ),
+            "wait": partial(inner.wait, 60),
+        }
+        with pytest.raises(TimedOut, match=r"^timed out after 5m$"):
+            ways[way]()
+    assert (inner.expired, outer.expired, children.expired) == ("5m", "5m", "")
+
+
+def test_stop_ends_those_that_have_a_limit_too_and_counts_for_more(background: Background) -> None:
+    with background.children.limited(60) as limited:
+        done = background.start(python(SLEEP), limited)
+        assert background.line() == "up"
+        background.children.stop()
+        limited.expire("1m")
+        with pytest.raises(Canceled):
+            done.result()
+        with pytest.raises(Canceled):
+            limited.wait(60)
+
+
 @pytest.mark.parametrize("family", ["its child", "its child in another session"])
 def test_a_grandchild_has_the_grace_period_too(background: Background, family: str) -> None:
     done = background.start(python(FAMILIES[family], TIDY))
@@ -466,6 +546,19 @@ def test_a_shell_shows_the_command_hands_on_all_output_and_keeps_the_end() -> No
     assert (joined(printed, 1), joined(printed, 2)) == (b"".join(lines), b"".join(errors))
     kept = TAIL_BYTES // 1001
     assert done == Completed(3, b"".join(lines[-kept:]), b"".join(errors[-kept:]))
+
+
+def test_a_shell_for_a_time_tells_what_a_command_printed_last() -> None:
+    printed: Printed = []
+    command = python("import time\nfor at in range(10): print(at, flush=True)\ntime.sleep(60)")
+    with shell(printed, []).limited(60) as limited, ThreadPoolExecutor() as pool:
+        done = pool.submit(limited.run, command)
+        while not joined(printed, 1).endswith(b"9\n"):
+            time.sleep(0.01)
+        limited.children.expire("1m")
+    with pytest.raises(TimedOut) as caught:
+        done.result()
+    assert caught.value.detail == tuple(map(str, range(2, 10)))
 
 
 def test_a_shell_can_print_elsewhere() -> None:
