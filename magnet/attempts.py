@@ -118,6 +118,13 @@ class _Timed:
         self._limit.check()
         return getattr(self._t, name)
 
+    @contextmanager
+    def target(self, name: str) -> Iterator[Any]:
+        """A target in this one, which has the same limit."""
+        self._limit.check()
+        with self._t.target(name) as child:
+            yield _Timed(child, self._limit)
+
 
 class Attempt:
     """One try of a body: its programs are among `children`, and its limit is that of the policy, if that has one."""
@@ -125,6 +132,11 @@ class Attempt:
     def __init__(self, policy: Policy, within: Children, say: Say) -> None:
         self._limit = Limit(policy.timeout, within, say) if policy.timeout is not None else None
         self.children = self._limit.children if self._limit else Children(within=within)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it had a limit, and there is no time left."""
+        return self._limit is not None and self._limit.is_over
 
     def need(self, need: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
         """The same, in time that does not count."""

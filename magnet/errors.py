@@ -104,6 +104,15 @@ class Finished(Exception):
         self.exit_code = exit_code
 
 
+def message_of(error: BaseException) -> str:
+    """What happened, in one line: the message of an error of ours, and what Python says of any other."""
+    if isinstance(error, MagnetError):
+        return error.message
+    if isinstance(error, SystemExit):
+        return f"it called sys.exit({error.code!r})"
+    return ": ".join(filter(None, (type(error).__name__, str(error))))
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     """A hint that names the known words nearest to `name`, or None where none is near."""
     from difflib import get_close_matches  # costs 5 ms, and only a mistake needs it

@@ -229,8 +229,10 @@ class _Execution:
         if plan.question is not None and not self._run.failures:
             plan.question.print(sys.stdout, as_json=plan.settings.as_json)
         for failure in self._run.failures:
-            log = self._logs.path(digest(plan.project.name, failure.call)) if self._logs else None
-            where = f"target `{failure.call.name}`: "
+            child = failure.child
+            vertex = child.vertex if child else digest(plan.project.name, failure.call)
+            log = self._logs.path(vertex) if self._logs else None
+            where = f"target `{child.path if child else failure.call.name}`: "
             report(failure.error, sys.stderr, where, log=log, hide=self._redactor.text, service=self._service)
         if ending != "done":
             report(interrupts.ERRORS[ending], sys.stderr)
@@ -253,7 +255,11 @@ class _Execution:
         if not self._run.failures:
             return 1 if self._lost else 0
         first = self._run.failures[0]
-        if isinstance(first.error, ContainerFailed) and [call.key for call in self._plan.calls] == [first.call.key]:
+        if (
+            first.child is None
+            and isinstance(first.error, ContainerFailed)
+            and [call.key for call in self._plan.calls] == [first.call.key]
+        ):
             code = first.error.returncode
             return code if code > 0 else 128 - code
         return first.error.exit_code

@@ -8,15 +8,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
-from blake3 import blake3
-
+from magnet.acting import Acting, Blamed, blamed, end_children
 from magnet.body import T
 from magnet.buildfile import Call, Needed, as_call, user_frames
-from magnet.errors import Canceled, MagnetError, NeedFailed
+from magnet.errors import Canceled, MagnetError, NeedFailed, TimedOut, message_of
 from magnet.events import SolveStatus, Vertex, VertexLog
 from magnet.model import Project
 from magnet.scheduler import Scheduler
 from magnet.session import Session
+from magnet.session import digest as digest
 from magnet.values import frozen, replace
 
 if TYPE_CHECKING:
@@ -39,10 +39,11 @@ Outcome = tuple[Any, bool, int | None]
 
 @frozen
 class Failure:
-    """A call that failed by itself, and why."""
+    """A call that failed by itself, and why; `child` is the target in it in which that came up, if it was in one."""
 
     call: Call[Any]
     error: MagnetError
+    child: Blamed | None = None
 
 
 class Run:
@@ -80,6 +81,7 @@ class Run:
         self._variables = variables
         self._loaded = loaded
         self._logs = logs
+        self._children: dict[str, Blamed | None] = {}
         self._results: dict[str, str | None] = {}
         self._not_in_place: set[str] = set()
         self._known_skipper: Skipper | None = None
@@ -118,8 +120,9 @@ class Run:
             self._complete(vertex, error=str(error), canceled=True)
             raise
         except MagnetError as error:
-            self.failures.append(Failure(call, error))
-            self._complete(vertex, error=error.message)
+            child = self._children.pop(call.key, None)
+            self.failures.append(Failure(call, error, child))
+            self._complete(vertex, error=child.said if child else error.message)
             raise
         self._complete(vertex, cached=is_cached, took=took)
         return result
@@ -155,14 +158,33 @@ class Run:
         policy = call.target.policy
         if self.session.dry_run or (policy.timeout is None and not policy.retries):
             t = kind(call, vertex, self.session, self.need)
-            return _translated(lambda: call.run(t), self.magnetfile), t
+            return self._run_body(call, t, t), t
         from magnet.attempts import attempt  # costs 3 ms, and most targets have no such policy
 
         def once(this: "Attempt") -> tuple[Any, K]:
             t = kind(call, vertex, self.session, this.need(self.need), this.children)
-            return this.run(t, lambda seen: _translated(lambda: call.run(seen), self.magnetfile)), t
+            try:
+                return this.run(t, lambda seen: self._run_body(call, t, seen)), t
+            except TimedOut:
+                if this.is_over:
+                    self._children.pop(call.key, None)  # whatever ran then, it is not to blame
+                raise
 
         return attempt(policy, self.session, once, lambda line: self._say(vertex, line))
+
+    def _run_body(self, call: Call[Any], t: T, seen: Any) -> Any:
+        """What the body returns, which sees `t` as it is or as one with a limit."""
+
+        def body() -> Any:
+            try:
+                return call.run(seen)
+            except BaseException as error:
+                self._children[call.key] = blamed(t, error)
+                raise
+            finally:
+                end_children(t)
+
+        return _translated(body, self.magnetfile)
 
     # Calls that are not to run here and now
 
@@ -196,7 +218,7 @@ class Run:
             found = self._find(look, t)
             if found and self._is_restored(found, t):
                 return self._skipped(call, found.again, vertex)
-            return self._run(look, vertex, claim), False, None
+            return (*self._run(look, vertex, claim), None)
 
     def _find(self, look: "Look", t: T) -> "Hit | None":
         found = "" if self.session.force else self._skipper.find(look, t.inspect)
@@ -218,7 +240,7 @@ class Run:
             self._logs.restore(vertex.digest, again.log)
         return again.value, True, again.took
 
-    def _run(self, look: "Look", vertex: Vertex, claim: ExitStack) -> Any:
+    def _run(self, look: "Look", vertex: Vertex, claim: ExitStack) -> tuple[Any, bool]:
         """Run the body, and keep what came of it, if that can be; the claim is held until it is kept."""
         call = look.call
         began = self.session.clock()
@@ -232,7 +254,7 @@ class Run:
         self._results[call.key] = success.result
         if success.save:
             self._keep(success.save, vertex, claim.pop_all())
-        return made
+        return made, t.is_set_cached
 
     def _keep(self, save: "Keep", vertex: Vertex, claim: ExitStack) -> None:
         def save_claimed(log: BinaryIO, size: int) -> None:
@@ -303,6 +325,7 @@ class Run:
         deadline = time.monotonic() + patience
         while self._open and time.monotonic() < deadline:
             time.sleep(0.02)
+        self.session.end_children()
         for vertex in list(self._open.values()):
             self._complete(vertex, error=str(Canceled()), canceled=True)
 
@@ -337,6 +360,10 @@ class _Watched(T):
 
     asked_version = False
 
+    def _absorb(self, child: Acting) -> None:
+        super()._absorb(child)
+        self.asked_version |= isinstance(child, _Watched) and child.asked_version
+
     @property
     def project(self) -> Project:
         """The project's root, name and version."""
@@ -354,12 +381,6 @@ class _WatchedProject(Project):
         return super().__getattribute__(name)
 
 
-def digest(project: str, call: Call[Any]) -> str:
-    """The digest of a call's vertex: of the project's name, the target's and its arguments, and nothing else."""
-    identity = "\0".join((project, call.key))
-    return f"blake3:{blake3(identity.encode(errors='surrogateescape')).hexdigest()}"
-
-
 def _translated(body: Callable[[], Any], magnetfile: Path) -> Any:
     """What the body returns; an error of the user's own code becomes a MagnetError with the user's frames."""
     try:
@@ -367,7 +388,7 @@ def _translated(body: Callable[[], Any], magnetfile: Path) -> Any:
     except MagnetError:
         raise
     except SystemExit as error:
-        raise MagnetError(f"it called sys.exit({error.code!r})", hint="raise an exception instead") from error
+        raise MagnetError(message_of(error), hint="raise an exception instead") from error
     except BaseException as error:  # asyncio's CancelledError for one is no Exception
         frames = user_frames(error, magnetfile)
-        raise MagnetError(": ".join(filter(None, (type(error).__name__, str(error)))), detail=frames) from error
+        raise MagnetError(message_of(error), detail=frames) from error

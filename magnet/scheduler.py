@@ -77,7 +77,9 @@ class _Node:
         self.done = threading.Event()
         self.result: Any = None
         self.error: BaseException | None = None
-        self.waits_for: set[str] = set()
+        self.waits_for: list[str] = []
+        self.has_slot = True
+        self.turn: threading.Event | None = None
         self.needed: dict[str, str] = {}
 
 
@@ -125,18 +127,18 @@ class Scheduler:
         with self._lock:
             for call in calls:
                 self._refuse_cycle(waiting, call)
-            waiting.waits_for = {call.key for call in calls}
+            waiting.waits_for += [call.key for call in calls]
             waiting.needed |= {call.key: call.name for call in calls}
         nodes = self._start_all(calls)
-        weight = parent.target.policy.weight
-        self._slots.give_back(weight)
+        self._leave_slot(waiting)
         try:
             for node in nodes:
                 node.done.wait()
         finally:
-            self._slots.ask(weight, has_begun=True).wait()
+            self._take_slot(waiting)
             with self._lock:
-                waiting.waits_for = set()
+                for call in calls:
+                    waiting.waits_for.remove(call.key)
         failed = [node for node in nodes if node.error is not None]
         if failed:
             names = ", ".join(f"`{node.call.name}`" for node in failed)
@@ -203,6 +205,22 @@ class Scheduler:
         finally:
             self._slots.give_back(node.call.target.policy.weight)
             node.done.set()
+
+    def _leave_slot(self, node: _Node) -> None:
+        """Give the slot of a call back that waits, unless another thread of it has done so."""
+        with self._lock:
+            had, node.has_slot = node.has_slot, False
+        if had:
+            self._slots.give_back(node.call.target.policy.weight)
+
+    def _take_slot(self, node: _Node) -> None:
+        """Wait for the slot of a call that goes on, for which another thread of it may wait already."""
+        with self._lock:
+            if not node.has_slot:
+                node.has_slot = True
+                node.turn = self._slots.ask(node.call.target.policy.weight, has_begun=True)
+        if node.turn:
+            node.turn.wait()
 
     def _refuse_cycle(self, waiting: _Node, call: Call[Any]) -> None:
         path = self._path(call.key, waiting.call.key)

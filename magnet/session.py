@@ -3,9 +3,12 @@
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from blake3 import blake3
 
 from magnet.backends import choose
+from magnet.buildfile import Call
 from magnet.events import Clock, SolveStatus
 from magnet.model import Project
 from magnet.process import Children
@@ -60,8 +63,11 @@ class Session:
         self.watch = watch
         self._learn = learn
         self.started: list[Started] = []
+        # What ends each target in a target that still runs, as canceled, by the digest of its vertex.
+        self.open_children: dict[str, Callable[[], None]] = {}
         self._index: FileIndex | None = None
         self._backend: Backend | None = None
+        self._numbers: dict[tuple[str, str], int] = {}
         self._lock = threading.Lock()
 
     def backend(self) -> "Backend":
@@ -80,6 +86,17 @@ class Session:
                 make = self.watch.index if self.watch else FileIndex
                 self._index = make(self.workspace.cache / "files.sqlite")
             return self._index
+
+    def number(self, outer: str, name: str) -> int:
+        """How many targets of that name there have been in a target, this one included, by the outer one's digest."""
+        with self._lock:
+            self._numbers[outer, name] = number = self._numbers.get((outer, name), 0) + 1
+            return number
+
+    def end_children(self) -> None:
+        """End the targets in targets that still run, the latest first: as canceled."""
+        for end in reversed(list(self.open_children.values())):
+            end()
 
     def hide(self, secrets: Iterable[str]) -> None:
         """Show these values nowhere from now on, as those that are known from the start."""
@@ -101,3 +118,9 @@ class Session:
         """Remove the containers of this run that an interrupt left."""
         if self._backend is not None:
             self._backend.remove_containers(self.workspace.run_id)
+
+
+def digest(project: str, call: Call[Any]) -> str:
+    """The digest of a call's vertex: of the project's name, the target's and its arguments, and nothing else."""
+    identity = "\0".join((project, call.key))
+    return f"blake3:{blake3(identity.encode(errors='surrogateescape')).hexdigest()}"
