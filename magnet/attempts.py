@@ -29,7 +29,7 @@ class Limit:
     """
 
     def __init__(self, seconds: float, within: Children, say: Say) -> None:
-        self.children = Children(within=within)
+        self.children = within.some()
         self._within = within
         self._seconds = seconds
         self._left = seconds
@@ -131,7 +131,7 @@ class Attempt:
 
     def __init__(self, policy: Policy, within: Children, say: Say) -> None:
         self._limit = Limit(policy.timeout, within, say) if policy.timeout is not None else None
-        self.children = self._limit.children if self._limit else Children(within=within)
+        self.children = self._limit.children if self._limit else within.some()
 
     @property
     def is_over(self) -> bool:

@@ -200,7 +200,9 @@ def _list(loaded: Buildfile) -> None:
         print(f"No {buildfile.MAGNETFILE} in {loaded.root} or above; these targets come with magnet.\n")
     names = {target: ", ".join((target.name, *target.aliases)) for target in loaded.targets}
     print("Targets:")
-    _print_columns([(name, target.summary + _remarks(target)) for target, name in names.items()])
+    _print_columns(
+        [(name, " ".join(filter(None, (target.summary, _remarks(target))))) for target, name in names.items()]
+    )
     if loaded.variables:
         from magnet.redact import MASK
 
@@ -219,7 +221,7 @@ def _remarks(target: Target[..., Any]) -> str:
         found.append(matrix.told(target.matrix))
     if target.policy.may_skip:
         found.append(target.policy.conditions)
-    return f" ({', '.join(found)})" if found else ""
+    return f"({', '.join(found)})" if found else ""
 
 
 def _print_columns(rows: Sequence[tuple[str, str]]) -> None:

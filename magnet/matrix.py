@@ -12,9 +12,10 @@ Axes = tuple[tuple[str, tuple[Any, ...]], ...]
 
 def checked(matrix: Mapping[str, Iterable[Any]], parameters: Sequence[str], where: str) -> Axes:
     """The axes that a target declares; MagnetfileError for what cannot be meant. `where` names the target."""
-    if not isinstance(matrix, Mapping):
+    if not isinstance(matrix, Mapping) or not matrix:
+        what = "has no axis" if isinstance(matrix, Mapping) else "no dictionary"
         raise MagnetfileError(
-            f"{where}: `matrix` is {matrix!r}, and no dictionary", hint='as in matrix={"python": ["3.11", "3.12"]}'
+            f"{where}: `matrix` is {matrix!r}, and {what}", hint='as in matrix={"python": ["3.11", "3.12"]}'
         )
     return tuple((name, _values(name, values, parameters, where)) for name, values in matrix.items())
 
