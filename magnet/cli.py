@@ -200,9 +200,7 @@ def _list(loaded: Buildfile) -> None:
         print(f"No {buildfile.MAGNETFILE} in {loaded.root} or above; these targets come with magnet.\n")
     names = {target: ", ".join((target.name, *target.aliases)) for target in loaded.targets}
     print("Targets:")
-    _print_columns(
-        [(name, " ".join(filter(None, (target.summary, _remarks(target))))) for target, name in names.items()]
-    )
+    _print_columns([(name, _about(target)) for target, name in names.items()])
     if loaded.variables:
         from magnet.redact import MASK
 
@@ -212,8 +210,8 @@ def _list(loaded: Buildfile) -> None:
         )
 
 
-def _remarks(target: Target[..., Any]) -> str:
-    """What is to be known of a target besides its help, in brackets."""
+def _about(target: Target[..., Any]) -> str:
+    """The first line of a target's help, and in brackets what else is to be known of it."""
     found = ["default"] if target.is_default else []
     if target.matrix:
         from magnet import matrix  # few targets have one
@@ -221,7 +219,7 @@ def _remarks(target: Target[..., Any]) -> str:
         found.append(matrix.told(target.matrix))
     if target.policy.may_skip:
         found.append(target.policy.conditions)
-    return f"({', '.join(found)})" if found else ""
+    return " ".join(filter(None, (target.summary, f"({', '.join(found)})" if found else "")))
 
 
 def _print_columns(rows: Sequence[tuple[str, str]]) -> None:
