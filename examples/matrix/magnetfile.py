@@ -6,6 +6,7 @@ STATION = env("STATION", "", help="Where to send the cards; they are kept if it 
 
 
 def has_station() -> bool:
+    """Whether there is somewhere to send cards to."""
     return STATION != ""
 
 
