@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from magnet.buildfile import Namespace as Namespace
     from magnet.buildfile import target as target
     from magnet.container import Container as Container
+    from magnet.envimports import import_env as import_env
     from magnet.envs import env as env
     from magnet.errors import MagnetError as MagnetError
     from magnet.model import Copy as Copy
@@ -34,6 +35,7 @@ _HOMES = {
     "T": "body",
     "Whole": "model",
     "env": "envs",
+    "import_env": "envimports",
     "target": "buildfile",
 }
 
@@ -50,6 +52,7 @@ __all__ = [
     "T",
     "Whole",
     "env",
+    "import_env",
     "target",
 ]
 

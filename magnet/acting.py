@@ -148,7 +148,7 @@ class Acting:
             return ()
         from magnet.secretfiles import located  # most builds and containers have none
 
-        return located(given, self.project.root, self._session.environ)
+        return located(given, self.project.root, self._session.variables)
 
     def _terminal(self) -> AbstractContextManager[object]:
         """Keep the display off the terminal for the length of a block, in which this target uses it."""

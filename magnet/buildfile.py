@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
-from magnet.envs import Variable, declaring
+from magnet.envs import Declarations, Imported, Variable, declaring
 from magnet.errors import MagnetError, MagnetfileError, UsageError, did_you_mean
 from magnet.policy import PLAIN, Condition, Policy
 from magnet.values import frozen, replace
@@ -419,13 +419,14 @@ def _patterns(made: Target[..., Any], what: str, globs: Globs) -> tuple[str, ...
 class Buildfile:
     """A loaded magnetfile: its targets, by every name that they have, and the variables that it declares.
 
-    `loaded` is when that was begun, in nanoseconds since 1970.
+    `imported` are the values that it imports for variables. `loaded` is when that was begun, in nanoseconds since 1970.
     """
 
     path: Path
     root: Path
     targets: tuple[Target[..., Any], ...]
     variables: tuple[Variable, ...] = ()
+    imported: Mapping[str, Imported] = MappingProxyType({})
     names: Mapping[str, Target[..., Any]] = MappingProxyType({})
     loaded: int = 0
 
@@ -456,13 +457,18 @@ def load(path: Path, environ: Mapping[str, str], *, root: Path | None = None) ->
     Whatever is wrong in it is a MagnetfileError that names its file and line and no frame of magnet's.
     """
     begun = time.time_ns()
-    with _collecting() as collected, declaring(environ) as declarations, importing_from(path.parent):
-        _execute(path)
+    with _collecting() as collected, declaring(environ, path.parent) as declarations, importing_from(path.parent):
+        try:
+            _execute(path)
+        except MagnetError as error:
+            _explain(error, declarations)
+            raise
     buildfile = Buildfile(
         path=path,
         root=root or path.parent,
         targets=tuple(collected),
         variables=tuple(declarations.variables.values()),
+        imported=declarations.imported,
         names=_names(collected),
         loaded=begun,
     )
@@ -470,6 +476,19 @@ def load(path: Path, environ: Mapping[str, str], *, root: Path | None = None) ->
     if len(defaults) > 1:
         raise MagnetfileError(f"more than one default target: {', '.join(defaults)}", hint="leave default=True on one")
     return buildfile
+
+
+def _explain(error: MagnetError, declarations: Declarations) -> None:
+    """Take secrets out of an error, and say which variables the magnetfile may have wanted."""
+    missing = [f"`{one.name}`" for one in declarations.variables.values() if one.is_missing]
+    if missing and not error.hint:
+        error.hint = f"set what is required and has no value yet: {', '.join(missing)}"
+    if declarations.secrets:
+        from magnet.redact import Redactor  # few errors are of a magnetfile with secrets
+
+        hide = Redactor(declarations.secrets).text
+        error.message, error.detail = hide(error.message), tuple(map(hide, error.detail))
+        error.hint = error.hint and hide(error.hint)
 
 
 def user_frames(error: BaseException, path: Path) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from magnet.events import SolveStatus, VertexWarning
 from magnet.index import FileIndex
 from magnet.key import cache_key, not_skippable
 from magnet.memory import Memory
-from magnet.model import BuildRequest, Image
+from magnet.model import EMPTY, BuildRequest, Image
 from magnet.preparation import (
     SECRETS,
     Prepared,
@@ -51,13 +51,17 @@ class Built:
 
 @frozen
 class Builder:
-    """Does a build of a target, or finds it done. `hide` is told of secrets before an engine sees them."""
+    """Does a build of a target, or finds it done. `hide` is told of secrets before an engine sees them.
+
+    Secrets may be the values of variables that are `imported`, and not in the environment.
+    """
 
     backend: Backend
     shell: Shell
     workspace: Workspace
     target: str
     hide: Callable[[Iterable[str]], None] = lambda _: None
+    imported: Mapping[str, str] = EMPTY
 
     def prepare(self, recipe: Recipe, root: Path, index: FileIndex) -> Prepared:
         """Find out what goes into a build of the project at `root`, without building anything."""
@@ -147,7 +151,7 @@ class Builder:
         if recipe.secrets:
             from magnet import secretfiles  # most builds have none
 
-            values = secretfiles.read(recipe.secrets, self.shell.env)
+            values = secretfiles.read(recipe.secrets, {**self.imported, **self.shell.env})
             self.hide(value.decode(errors="surrogateescape") for value in values.values())
             secretfiles.write(values, scratch / SECRETS)
 

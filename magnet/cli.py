@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from magnet import buildfile
 from magnet.backends import remove_containers
 from magnet.buildfile import Buildfile, Call, Target, calls_of
+from magnet.envs import Variable, secret_values
 from magnet.errors import Finished, MagnetError, UsageError
 from magnet.failures import report
 from magnet.settings import NAMES, Settings, read_plain
@@ -57,7 +58,8 @@ def _run(settings: Settings, environ: Mapping[str, str]) -> int:
             os.chdir(settings.directory)
         except OSError as error:
             raise UsageError(f"cannot change to {settings.directory}: {error.strerror}") from error
-    if settings.words[:1] in (("cache",), ("logs",), ("doctor",), ("backends",)) and not settings.list_targets:
+    commands = (("cache",), ("logs",), ("doctor",), ("backends",), ("envs",))
+    if settings.words[:1] in commands and not settings.list_targets:
         return _command(settings, environ)
     if start is None:
         return _targets(settings, environ)
@@ -85,6 +87,7 @@ def _targets(settings: Settings, environ: Mapping[str, str], watch: "Watch | Non
         from magnet.skipping import modules
 
         watch.note(map(Path, modules()))
+        watch.note(loaded.path.parent / one.source for one in loaded.imported.values())
         watch.leave_out(target.outputs for target in loaded.targets)
     calls = _calls(settings.words, loaded)
     if not calls and loaded.default is None:
@@ -105,7 +108,7 @@ def _calls(words: Sequence[str], loaded: Buildfile) -> list[Call[Any]]:
         return [target() for target in named if target is not None]
     from magnet import parameters
 
-    return parameters.parse_calls(words, _finder(loaded), NAMES)
+    return parameters.parse_calls(words, _finder(loaded), NAMES, secret_values(loaded.variables))
 
 
 def _command(settings: Settings, environ: Mapping[str, str]) -> int:
@@ -121,6 +124,16 @@ def _command(settings: Settings, environ: Mapping[str, str]) -> int:
     }
     if given_for_nothing := [f"`{option}`" for option, is_given in about_targets.items() if is_given]:
         raise UsageError(f"{given_for_nothing[0]} is about targets, and `{settings.words[0]}` is none")
+    if settings.words[0] == "envs":
+        from magnet import envscommand  # a build needs none of it
+
+        return envscommand.run(
+            settings.words,
+            lambda: _load(settings.file, environ),
+            environ,
+            as_json=settings.as_json,
+            dry_run=settings.dry_run,
+        )
     magnetfile = _magnetfile(settings.file)
     root = magnetfile.parent if magnetfile else Path.cwd()
     if settings.words[0] == "logs":
@@ -202,12 +215,15 @@ def _list(loaded: Buildfile) -> None:
     print("Targets:")
     _print_columns([(name, _about(target)) for target, name in names.items()])
     if loaded.variables:
-        from magnet.redact import MASK
+        from magnet.redact import Redactor
 
+        hide = Redactor(secret_values(loaded.variables)).text
         print("\nEnvironment:")
-        _print_columns(
-            [(f"{one.name}={MASK if one.is_secret and one.value else one.value}", one.help) for one in loaded.variables]
-        )
+        _print_columns([(f"{one.name}={hide(one.value)}", _described(one)) for one in loaded.variables])
+
+
+def _described(variable: Variable) -> str:
+    return f"{variable.help} (required)".lstrip() if variable.is_missing else variable.help
 
 
 def _about(target: Target[..., Any]) -> str:

@@ -32,8 +32,9 @@ def make_command() -> click.Command:
         ],
         help=magnet.__doc__,
         epilog="`magnet TARGET --help` shows a target's own options, `magnet logs --help` how to read what was "
-        "printed, `magnet cache --help` how to see and free what is kept of builds; `magnet doctor` tells what the "
-        "engines here can do, and what mends them, `magnet backends` compares what they can. MAGNET_BACKEND and "
+        "printed, `magnet cache --help` how to see and free what is kept of builds; `magnet envs` shows the variables "
+        "of the magnetfile; `magnet doctor` tells what the engines here can do, and what mends them, `magnet backends` "
+        "compares what they can. MAGNET_BACKEND and "
         "`backend` in [tool.magnet] of pyproject.toml choose the engine as --backend does; else it is the first of "
         "these that is usable.",
         context_settings={

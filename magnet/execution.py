@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from magnet import interrupts, project, runs
+from magnet import envs, interrupts, project, runs
 from magnet.backends import check_name, remove_containers
 from magnet.buildfile import Buildfile, Call, importing_from
 from magnet.errors import ContainerFailed, UsageError
@@ -89,6 +89,7 @@ def execute(
 def _plan(calls: Sequence[Call[Any]], loaded: Buildfile, settings: Settings, environ: Mapping[str, str]) -> Plan:
     question = _question(settings)
     check_display(settings)
+    envs.check_required(loaded.variables)
     stored = project.read_settings(loaded.root)
     backend_name = settings.backend or environ.get("MAGNET_BACKEND") or stored.backend
     if backend_name:
@@ -102,7 +103,7 @@ def _plan(calls: Sequence[Call[Any]], loaded: Buildfile, settings: Settings, env
         backend_name=backend_name,
         log_runs=stored.log_runs or runs.KEPT,
         question=question,
-        secrets=tuple(one.value for one in loaded.variables if one.is_secret and one.value),
+        secrets=envs.secret_values(loaded.variables),
         told=_told(settings),
     )
 
@@ -191,6 +192,7 @@ class _Execution:
             emit=self._consumer.emit,
             clock=time.time_ns,
             environ=plan.environ,
+            imported={name: one.value for name, one in plan.loaded.imported.items()},
             terminal=self._consumer.terminal,
             backend_name=plan.backend_name,
             dry_run=plan.is_dry,

@@ -151,7 +151,7 @@ class Imaging(Acting):
         session, backend = self._session, self.backend
         if session.watch is not None:
             session.watch.note_build(recipe, self.project.root)
-        builder = Builder(backend, self._shell, session.workspace, self._build_name, session.hide)
+        builder = Builder(backend, self._shell, session.workspace, self._build_name, session.hide, session.imported)
         prepared = builder.prepare(recipe, self.project.root, session.index())
         if session.question is not None:
             return session.question(self._path, builder, prepared) or Image(id="", tags=recipe.tags)

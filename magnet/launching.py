@@ -266,7 +266,7 @@ class Launching(Acting):
             return []
         from magnet import secretfiles
 
-        values = secretfiles.read(found, self._session.environ)
+        values = secretfiles.read(found, self._session.variables)
         self._session.hide(value.decode(errors="surrogateescape") for value in values.values())
         secretfiles.write(dict.fromkeys(values, b"") if self._session.dry_run else values, directory)
         files = secretfiles.paths(found, directory)

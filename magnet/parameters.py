@@ -28,6 +28,7 @@ from magnet import matrix
 from magnet.backends.options import OptionSpec
 from magnet.buildfile import Call, Target, calls_of
 from magnet.errors import Finished, MagnetfileError, UsageError
+from magnet.redact import MASK
 from magnet.values import frozen
 
 
@@ -67,24 +68,33 @@ class EngineOptions:
 _ENGINE_PREFIX = "engine_option_"
 
 
-def parse_calls(words: Sequence[str], find: Any, outer: Collection[str] = ()) -> list[Call[Any]]:
+def parse_calls(
+    words: Sequence[str], find: Any, outer: Collection[str] = (), secrets: Collection[str] = ()
+) -> list[Call[Any]]:
     """The calls that the words of a command line name: a target, its options and arguments, the next target, ...
 
     `find` gives the target of a name; `outer` are options that stand before all targets. What is left when a target
     has its arguments begins the next one; a target with `*names` takes all there is. Raises UsageError for a word that
-    does not fit, and Finished after `--help`.
+    does not fit, and Finished after `--help`, which shows no default that has one of the `secrets` in it.
     """
     calls = []
     rest = list(words)
     while rest:
         target: Target[..., Any] = find(rest[0])
         command = make_command(target)
+        _mask_defaults(command, secrets)
         own, rest = _split(rest[1:], command)
         try:
             calls += _calls(target, command, own, outer)
         except click.exceptions.Exit as done:
             raise Finished(done.exit_code) from done
     return calls
+
+
+def _mask_defaults(command: click.Command, secrets: Collection[str]) -> None:
+    for option in _options(command):
+        if option.show_default and any(secret in str(option.default) for secret in secrets):
+            option.show_default = MASK
 
 
 def make_command(target: Target[..., Any]) -> click.Command:

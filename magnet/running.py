@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 from magnet.acting import Acting, Blamed, blamed, end_children
 from magnet.body import T
 from magnet.buildfile import Call, Needed, as_call, user_frames
+from magnet.envs import closed
 from magnet.errors import Canceled, MagnetError, NeedFailed, TimedOut, message_of
 from magnet.events import SolveStatus, Vertex, VertexLog
 from magnet.model import Project
@@ -177,7 +178,8 @@ class Run:
 
         def body() -> Any:
             try:
-                return call.run(seen)
+                with closed():
+                    return call.run(seen)
             except BaseException as error:
                 self._children[call.key] = blamed(t, error)
                 raise
@@ -193,7 +195,11 @@ class Run:
         if self.scheduler.is_stopped:
             raise Canceled
         policy = call.target.policy
-        return _translated(policy.why_skipped, self.magnetfile) if policy.may_skip else ""
+        if not policy.may_skip:
+            return ""
+        with closed():
+            why: str = _translated(policy.why_skipped, self.magnetfile)
+        return why
 
     def _leave_out(self, call: Call[Any], vertex: Vertex, why: str) -> None:
         self._results[call.key] = SKIPPED

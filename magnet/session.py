@@ -10,7 +10,7 @@ from blake3 import blake3
 from magnet.backends import choose
 from magnet.buildfile import Call
 from magnet.events import Clock, SolveStatus
-from magnet.model import Project
+from magnet.model import EMPTY, Project
 from magnet.process import Children
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ Emit = Callable[[SolveStatus], None]
 class Session:
     """What all targets of one run share. The backend is chosen when the first target asks for an engine.
 
-    With a `question`, which goes with `dry_run`, nothing is built.
+    With a `question`, which goes with `dry_run`, nothing is built. `imported` are values of variables, for those that
+    the environment does not have.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Session:
         emit: Emit,
         clock: Clock,
         environ: Mapping[str, str],
+        imported: Mapping[str, str] = EMPTY,
         terminal: Callable[[str], AbstractContextManager[object]],
         backend_name: str | None = None,
         dry_run: bool = False,
@@ -54,6 +56,7 @@ class Session:
         self.emit = emit
         self.clock = clock
         self.environ = environ
+        self.imported = imported
         self.terminal = terminal
         self.backend_name = backend_name
         self.dry_run = dry_run
@@ -69,6 +72,11 @@ class Session:
         self._backend: Backend | None = None
         self._numbers: dict[tuple[str, str], int] = {}
         self._lock = threading.Lock()
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """What the magnetfile finds the values of variables in: the environment, else what it imported."""
+        return {**self.imported, **self.environ} if self.imported else self.environ
 
     def backend(self) -> "Backend":
         """The backend of this run."""

@@ -124,15 +124,18 @@ def who_has(name: str) -> str:
 
     >>> who_has("privileged")
     'docker and podman have it'
+    >>> who_has("build-ulimits")
+    'podman, buildah and docker 23.0 or later have it'
     """
     feature = next((feature for feature in FEATURES if feature.name == name), None)
     since = dict(feature.since) if feature else {}
     if "legacy" in since:
         del since["legacy"]
-    parts = [f"{_PROGRAMS.get(kind, kind)}{'' if first == ALWAYS else f' {first}'}" for kind, first in since.items()]
-    if not parts:
+    if not since:
         return ""
-    *others, last = parts
+    # "or later" ends the list, and is said of those with a version.
+    ordered = sorted(since.items(), key=lambda one: one[1] != ALWAYS)
+    *others, last = [f"{_PROGRAMS.get(kind, kind)}{'' if first == ALWAYS else f' {first}'}" for kind, first in ordered]
     names = f"{', '.join(others)} and {last}" if others else last
     or_later = " or later" if any(first != ALWAYS for first in since.values()) else ""
     return f"{names}{or_later} {'have' if others else 'has'} it"

@@ -210,19 +210,22 @@ def test_a_secret_is_a_file_that_any_user_may_read_and_stands_on_no_command_line
     magnet.write(
         {
             "password": "of a file",
-            "magnetfile.py": "from magnet import Secret, env, target\n\nTOKEN = env('TOKEN', secret=True)\n\n@target\n"
+            ".env": "IMPORTED=of-dotenv",
+            "magnetfile.py": "from magnet import Secret, env, import_env, target\n\nimport_env('.env')\n"
+            "TOKEN = env('TOKEN', secret=True)\n\n@target\n"
             "def go(t):\n"
             "    t.run(\n"
-            f"        {base!r}, 'sh', '-c', 'cat /run/secrets/p /run/secrets/t; printf %s \"$V\"; id -u',\n"
-            "        secrets=[Secret('p', file='password'), Secret('t', env='TOKEN')], env={'V': TOKEN},\n"
-            "        user='4321', attach=True,\n"
+            f"        {base!r}, 'sh', '-c', 'cd /run/secrets; cat p t i; printf %s \"$V\"; id -u',\n"
+            "        secrets=[Secret('p', file='password'), Secret('t', env='TOKEN'), Secret('i', env='IMPORTED')],\n"
+            "        env={'V': TOKEN}, user='4321', attach=True,\n"
             "    )\n",
         }
     )
-    assert magnet.ok("go") == b"*********4321\n"
+    assert magnet.ok("go") == b"************4321\n"
     log = magnet.log("go")
     assert "of a file" not in log
     assert "environment" not in log
+    assert "of-dotenv" not in log
     assert list((magnet.root / "_build").rglob("secrets")) == []
 
 

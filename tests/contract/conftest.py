@@ -6,11 +6,9 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("magnet.testing")
-
-from magnet.testing import program  # noqa: E402
-from magnet.testing.plugin import Leftovers  # noqa: E402
-from tests.contract.engines import NOT_UP, PREFIX, Column, Magnet, columns  # noqa: E402
+from magnet.testing import program
+from magnet.testing.plugin import Leftovers
+from tests.contract.engines import NOT_UP, PREFIX, Column, Magnet, columns
 
 
 def pytest_report_header() -> str:

@@ -69,27 +69,35 @@ def test_host_gateway_is_this_machine(magnet: Magnet, base: str) -> None:
 
 
 MAGNETFILE = """
-from magnet import Secret, target
+from magnet import Secret, import_env, target
+
+import_env(".env")
 
 @target
 def build(t):
-    t.build(tags={tag!r}, secrets=[Secret("of-env", env="TOKEN"), Secret("of-file", file="secret")])
+    secrets = [Secret("of-env", env="TOKEN"), Secret("of-import", env="IMPORTED"), Secret("of-file", file="secret")]
+    t.build(tags={tag!r}, secrets=secrets)
 """
 
 
 def test_secrets_are_in_files_of_their_steps_and_seen_nowhere_else(
     magnet: Magnet, base: str, tag: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    values = {"of-env": "hunter2-of-the-environment", "of-file": "first line of it\n\tsecond, ${OF} 'it'"}
+    values = {
+        "of-env": "hunter2-of-the-environment",
+        "of-import": "hunter3-of-dotenv",
+        "of-file": "first line of it\n\tsecond, ${OF} 'it'",
+    }
     monkeypatch.setenv("TOKEN", values["of-env"])
-    mounts = "--mount=type=secret,id=of-env --mount=type=secret,id=of-file,target=/s,mode=0444"
+    mounts = "--mount=type=secret,id=of-env --mount=type=secret,id=of-import --mount=type=secret,id=of-file,target=/s,mode=0444"
     magnet.write(
         {
             # With the tag, or the step could be done already.
             "Dockerfile": f"FROM {base}\n"
-            f"RUN {mounts} cat /run/secrets/of-env s; sha256sum /run/secrets/of-env s >/out; : {tag}\n"
+            f"RUN {mounts} cd /run/secrets; cat of-* /s; sha256sum of-env of-import /s >/out; : {tag}\n"
             "RUN --mount=type=secret,id=nobodys ls /run/secrets/nobodys 2>/dev/null || echo none >>/out\n",
             "secret": values["of-file"],
+            ".env": f"IMPORTED={values['of-import']}",
             "magnetfile.py": MAGNETFILE.format(tag=tag),
         }
     )
@@ -102,7 +110,7 @@ def test_secrets_are_in_files_of_their_steps_and_seen_nowhere_else(
     events = b"".join(map(base64.b64decode, re.findall(rb'"data":"([^"]+)"', result.out))).decode()
     for text in (events, log):
         assert "***" in text
-        assert not any(part in text for part in (values["of-env"], "first line", "second, "))
+        assert not any(part in text for part in (values["of-env"], values["of-import"], "first line", "second, "))
     assert not list((magnet.root / "_build").glob("magnet/*/runs/*"))
     sums = {name: hashlib.sha256(value.encode()).hexdigest() for name, value in values.items()}
     # What a secret is decides no result: with another one the build is done already.
@@ -110,7 +118,11 @@ def test_secrets_are_in_files_of_their_steps_and_seen_nowhere_else(
     assert "CACHED" in magnet("build").err
     (magnet.root / "magnetfile.py").unlink()
     out = magnet.ok("run", "--rm", tag, "sh", "-c", "cat /out; find /run/secrets /s -type f -size +0 2>/dev/null; true")
-    assert out.decode().split() == [sums["of-env"], "/run/secrets/of-env", sums["of-file"], "s", "none"]
+    assert out.decode().split() == [
+        *(sums["of-env"], "of-env"),
+        *(sums["of-import"], "of-import"),
+        *(sums["of-file"], "/s", "none"),
+    ]
 
 
 def test_a_secret_or_an_agent_that_a_step_requires_and_that_is_not_given_is_an_error(magnet: Magnet, base: str) -> None:

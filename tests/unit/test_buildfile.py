@@ -397,9 +397,9 @@ def test_declared_variables_have_the_value_of_this_run(load: Load) -> None:
     """
     loaded = load(source, {"VERSION": "2", "EMPTY": "", "OTHER": "x"})
     assert loaded.variables == (
-        Variable("VERSION", "2", "1", "What to build"),
-        Variable("MODE", "fast", "fast", ""),
-        Variable("EMPTY", "", "full", ""),
+        Variable("VERSION", "2", "1", "What to build", source="environment"),
+        Variable("MODE", "fast", "fast", "", source="default"),
+        Variable("EMPTY", "", "full", "", source="environment"),
         Variable("BARE", "", "", ""),
     )
     assert dict(loaded.find("build")().arguments) == {"version": "2"}

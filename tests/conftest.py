@@ -1,0 +1,4 @@
+import pytest
+
+# Before any test imports it.
+pytest.register_assert_rewrite("magnet.testing")
