@@ -85,6 +85,7 @@ def run(once: Callable[[Watch], int], start: Start, magnetfile: Path | None, *, 
 
 
 def _wait(watch: Watch, say: Callable[[str], None]) -> None:
+    sys.stdout.flush()  # a script that is printed is to be seen now
     count = watch.count
     say(f"Watching {count} file{'' if count == 1 else 's'}. Ctrl-C ends it.")
     first, *more = until_changed(watch)

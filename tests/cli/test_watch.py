@@ -48,6 +48,13 @@ def stuck(t):
     t.exec("sh", "-c", "touch began; exec sleep 100")
 """
 
+DOCKER = """case "$1" in
+version) echo '{"Client":{"Version":"20.10.24"},"Server":{"Version":"20.10.24","Components":[{"Name":"Engine"}]}}';;
+info) echo '{}';;
+*) exit 1;;
+esac
+"""
+
 WATCHING = "Watching N files. Ctrl-C ends it.\n"
 
 
@@ -174,6 +181,48 @@ def test_a_dockerfile_and_its_ignore_file_are_watched_before_they_exist(project:
         assert run.said().startswith("Changed: Dockerfile\n")
         project.write({".dockerignore": "src\n"})
         assert run.said().startswith("Changed: .dockerignore\n")
+
+
+def test_the_files_of_a_context_are_watched_and_no_others(project: Program) -> None:
+    project.engine("docker", DOCKER)
+    project.write({"Dockerfile": "FROM scratch\nCOPY src /src\n", ".dockerignore": "src/ignored\n"})
+    with watching(project, "-n", "--backend=docker", "build") as run:
+        assert "docker build" in run.said()
+        project.write({"src/ignored": "x", "else": "x"})
+        time.sleep(0.6)  # in which two looks at it would be had
+        project.write({"src/b": "b\n"})
+        assert run.said().startswith("Changed: src/b\n")
+
+
+def test_the_inputs_of_many_targets_that_were_found_done_together_are_watched(project: Program) -> None:
+    names = [f"t{number}" for number in range(9)]
+    project.write(
+        {
+            "magnetfile.py": "from magnet import target\n\nfor name in %r:\n"
+            "    @target(name=name, inputs=f'in/{name}')\n    def one(t):\n        t.print('made')\n" % names,
+            **{f"in/{name}": "1" for name in names},
+        }
+    )
+    time.sleep(2.1)  # what is younger is not relied on
+    assert [project(*names).code for _ in range(2)] == [0, 0]
+    with watching(project, *names) as run:
+        assert "(9/9) FINISHED\n => CACHED t0 " in run.said()
+        project.write({"in/t7": "22"})
+        assert run.said().startswith("Changed: in/t7\n")
+
+
+def test_a_file_from_which_variables_are_imported_is_watched(project: Program) -> None:
+    project.write(
+        {
+            "magnetfile.py": "from magnet import env, import_env, target\n\nimport_env('.env')\nA = env('A')\n\n\n"
+            "@target\ndef says(t):\n    t.print(A)\n",
+            ".env": "A=one\n",
+        }
+    )
+    with watching(project, "says") as run:
+        assert "N.N one\n" in run.said()
+        project.write({".env": "A=two\n"})
+        assert "N.N two\n" in run.said()
 
 
 def test_a_change_during_a_run_is_one_more_run(project: Program) -> None:
