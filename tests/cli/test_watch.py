@@ -198,8 +198,8 @@ def test_the_inputs_of_many_targets_that_were_found_done_together_are_watched(pr
     names = [f"t{number}" for number in range(9)]
     project.write(
         {
-            "magnetfile.py": "from magnet import target\n\nfor name in %r:\n"
-            "    @target(name=name, inputs=f'in/{name}')\n    def one(t):\n        t.print('made')\n" % names,
+            "magnetfile.py": f"from magnet import target\n\nfor name in {names}:\n"
+            "    @target(name=name, inputs=f'in/{name}')\n    def one(t):\n        t.print('made')\n",
             **{f"in/{name}": "1" for name in names},
         }
     )
