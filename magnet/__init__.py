@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from magnet.buildfile import Namespace as Namespace
     from magnet.buildfile import target as target
     from magnet.container import Container as Container
+    from magnet.downloads.handle import Download as Download
     from magnet.envimports import import_env as import_env
     from magnet.envs import env as env
     from magnet.errors import MagnetError as MagnetError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Container": "container",
     "Copy": "model",
+    "Download": "downloads.handle",
     "Image": "model",
     "MagnetError": "errors",
     "Mount": "model",
@@ -42,6 +44,7 @@ _HOMES = {
 __all__ = [
     "Container",
     "Copy",
+    "Download",
     "Image",
     "MagnetError",
     "Mount",

@@ -208,7 +208,7 @@ class Acting:
 
 def end_children(outer: Acting) -> None:
     """End the targets in one that has ended whose blocks have not, the latest first."""
-    for end in reversed(outer._inner):
+    for end in reversed(list(outer._inner)):
         end()
 
 

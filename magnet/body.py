@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from magnet.buildfile import Call, Needed, Target, as_call, calls_of, is_matrix
+from magnet.downloading import Downloading
 from magnet.events import Vertex
 from magnet.imaging import Imaging
 from magnet.launching import Launching
@@ -21,7 +22,7 @@ Need = Callable[[Call[Any], Iterable[Needed]], list[Any]]
 """Runs what a running call needs, and returns their results in order."""
 
 
-class T(Imaging, Launching):
+class T(Imaging, Launching, Downloading):
     """A running target, as its body sees it.
 
     Paths that a body gives are relative to the magnetfile's directory. What it prints, and what its commands

@@ -115,6 +115,7 @@ def _command(settings: Settings, environ: Mapping[str, str]) -> int:
     """Do what is asked of magnet itself, for which no target is needed."""
     about_targets = {
         "--force": settings.force,
+        "--offline": settings.offline,
         "--explain": settings.explain,
         "--files": settings.files,
         "--summary": settings.summary,
@@ -159,6 +160,7 @@ def _command(settings: Settings, environ: Mapping[str, str]) -> int:
         backend=backend,
         dry_run=settings.dry_run,
         as_json=settings.as_json,
+        environ=environ,
     )
     return run(settings.words, given)
 

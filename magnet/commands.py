@@ -16,6 +16,8 @@ from magnet.backends import check_name, choose
 from magnet.backends.base import Backend
 from magnet.backends.containers import human_size
 from magnet.cache import KEPT, REPOSITORY
+from magnet.downloads import upkeep
+from magnet.downloads.store import Store, directory
 from magnet.durations import UNITS, duration
 from magnet.errors import UsageError, did_you_mean
 from magnet.keys import Keeper, StoredKey
@@ -45,7 +47,10 @@ The engine is chosen as for targets: `magnet --backend podman cache list`. Docke
 buildah share one for each user. The project is that of the nearest magnetfile, else the working directory; -C and -f
 before `cache` say otherwise.
 
-What is removed is built again when it is wanted again. Nothing else is lost.
+Files that targets downloaded are kept for all projects of a user; `--downloads` is about these alone, and needs no
+engine.
+
+What is removed is built, or downloaded, again when it is wanted again. Nothing else is lost.
 """
 
 _LIST_HELP = """List the keys in the engine's store, the newest first, and what lies in the project's `_build`.
@@ -57,6 +62,10 @@ other projects and checkouts, or of builds whose record is gone.
 
 Sizes are the engine's, which counts the layers that images share for each of them: the total is the most that the
 images take.
+
+Of files that were downloaded, it shows the first digits of the BLAKE3 digest, how long ago each was used last, what it
+takes on disk together with what it was unpacked to, and the URLs that gave it last; `older` is one that its URL does
+not give any more.
 """
 
 _PRUNE_HELP = """Remove keys that are superseded, and what killed runs left behind.
@@ -64,7 +73,8 @@ _PRUNE_HELP = """Remove keys that are superseded, and what killed runs left behi
 Without options, each build of this project keeps its latest key and loses the older ones, and each target with inputs
 or outputs its latest result; keys of other projects stay. Directories, locks, processes and containers of runs of this
 project that were killed are removed, too. Images of other names, the engine's layer cache, logs and the file index are
-not touched.
+not touched. Of downloads, those go that their URL does not give any more, and parts of files that did not come whole;
+with --all, all of them.
 
 To remove a key is to remove one name of an image. The image goes with it if it has no other name; an image that has a
 tag of yours stays as it is. A key is left, and reported, while a container uses its image, or while a running build of
@@ -78,7 +88,9 @@ Examples:
   magnet cache prune                     all but the latest key of each build
   magnet cache prune --keep 2            all but the last two
   magnet cache prune --older-than 2w     the superseded ones of more than two weeks
-  magnet cache prune --all               every key in this engine, of any project
+  magnet cache prune --all               every key in this engine, of any project, and all downloads
+  magnet cache prune --downloads --all --older-than 30d
+                                         downloads that were not used for a month
   magnet --backend podman cache prune    in podman's store
 """
 
@@ -95,6 +107,7 @@ class Given:
     backend: str | None = None
     dry_run: bool = False
     as_json: bool = False
+    environ: Mapping[str, str] = {}
 
 
 class _Duration(click.ParamType[int]):
@@ -149,8 +162,13 @@ def _cache_group(given: Given) -> click.Group:
                 "list",
                 help=_LIST_HELP,
                 short_help="List the keys and what lies in _build, with sizes.",
-                params=[click.Option(["--json", "as_json"], is_flag=True, help="Print it as JSON, with whole keys.")],
-                callback=lambda as_json: _list(_Place(given), as_json=as_json or given.as_json),
+                params=[
+                    click.Option(["--json", "as_json"], is_flag=True, help="Print it as JSON, with whole keys."),
+                    _DOWNLOADS,
+                ],
+                callback=lambda as_json, downloads: _list(
+                    None if downloads else _Place(given), _store(given), as_json=as_json or given.as_json
+                ),
             ),
             click.Command(
                 "prune",
@@ -163,19 +181,24 @@ def _cache_group(given: Given) -> click.Group:
     )
 
 
+_DOWNLOADS = click.Option(["--downloads"], is_flag=True, help="Only what was downloaded.")
+
+
 def _prune_options() -> list[click.Parameter]:
     return [
+        _DOWNLOADS,
         click.Option(
             ["--all", "every"],
             is_flag=True,
-            help="Remove all keys in this engine's store, of this project and of others, and this project's records "
-            "of builds and results of targets. All of it is done anew when it is wanted again.",
+            help="Remove all keys in this engine's store, of this project and of others, this project's records "
+            "of builds and results of targets, and all downloads. All of it is done anew when it is wanted again.",
         ),
         click.Option(
             ["--older-than"],
             type=_Duration(),
             metavar="AGE",
-            help="Of these, remove only what was made longer ago, as the image of a key: 30m, 12h, 7d, 2w.",
+            help="Of these, remove only what was made longer ago, as the image of a key, or used, as a download: 30m, "
+            "12h, 7d, 2w.",
         ),
         click.Option(
             ["--keep"],
@@ -202,14 +225,35 @@ class _Place:
         self.remove_containers = given.remove_containers
 
 
-def _list(place: _Place, *, as_json: bool) -> None:
-    found = keys.stored(place.backend, place.cache)
-    disk = list(_on_disk(place))
+def _store(given: Given) -> Store:
+    return Store(directory(given.environ))
+
+
+def _list(place: _Place | None, store: Store, *, as_json: bool) -> None:
+    downloads = upkeep.kept(store)
     if as_json:
-        record = {"engine": str(place.backend.engine), "keys": list(map(_as_record, found)), "disk": disk}
-        json.dump(record, sys.stdout, indent=2)
+        record = _place_record(place) if place else {}
+        json.dump({**record, "downloads": list(map(_download_record, downloads))}, sys.stdout, indent=2)
         print()
         return
+    if place:
+        _list_place(place)
+    if downloads or not place:
+        print(f"{chr(10) if place else ''}Downloads in {store.directory}:")
+        _print_table(_download_rows(downloads))
+        size = human_size(sum(one.size for one in downloads))
+        print(f"  {_count(len(downloads), 'file')}, {size}")
+
+
+def _place_record(place: _Place) -> dict[str, Any]:
+    found = keys.stored(place.backend, place.cache)
+    keys_found = list(map(_as_record, found))
+    return {"engine": str(place.backend.engine), "keys": keys_found, "disk": list(_on_disk(place))}
+
+
+def _list_place(place: _Place) -> None:
+    found = keys.stored(place.backend, place.cache)
+    disk = list(_on_disk(place))
     print(f"Keys in {place.backend.engine}:")
     _print_table(_rows(found))
     images = len({key.image for key in found})
@@ -220,11 +264,20 @@ def _list(place: _Place, *, as_json: bool) -> None:
         print(f"  {human_size(sum(one['size'] for one in disk))}")
 
 
-def _prune(given: Given, *, every: bool, older_than: int | None, keep: int | None, dry_run: bool) -> None:
+def _prune(
+    given: Given, *, downloads: bool, every: bool, older_than: int | None, keep: int | None, dry_run: bool
+) -> None:
     if every and keep is not None:
         raise UsageError("--all and --keep cannot be had together", hint="leave out one of them")
     if given.as_json:
         raise UsageError("--json goes with `magnet cache list`", hint="leave it out")
+    if downloads and keep is not None:
+        raise UsageError("--keep is not about downloads", hint="leave out one of --keep and --downloads")
+    since = None if older_than is None else time.time() - older_than
+    if downloads:
+        if not _prune_downloads(_store(given), since, every=every, dry_run=dry_run or given.dry_run):
+            print("There is nothing to remove.")
+        return
     place = _Place(given)
     kept = 0 if every else 1 if keep is None else keep
     before = records.END_OF_TIME if older_than is None else time.time_ns() - older_than * 10**9
@@ -234,6 +287,7 @@ def _prune(given: Given, *, every: bool, older_than: int | None, keep: int | Non
     parts = [
         _prune_runs(place, dry_run=is_dry),
         _prune_targets(place, kept, before, dry_run=is_dry),
+        _prune_downloads(_store(given), since, every=every, dry_run=is_dry),
         _show_keys(place, chosen) if is_dry else _prune_keys(place, chosen, forget=every and older_than is None),
     ]
     if not any(parts):
@@ -259,6 +313,25 @@ def _prune_targets(place: _Place, keep: int, before: int, *, dry_run: bool) -> b
         freed = "" if dry_run else f": {human_size(max(0, size - records.size(place.cache)))}"
         print(f"{_removed(dry_run)}: {_count(count, 'result')} of targets{freed}.")
     return count > 0
+
+
+def _prune_downloads(store: Store, before: float | None, *, every: bool, dry_run: bool) -> bool:
+    """Remove what was downloaded and is not wanted any more, and say so; whether there was anything."""
+    files, parts = upkeep.kept(store), upkeep.begun(store)
+    if not every:
+        files = upkeep.superseded(files)
+    if before is not None:
+        files = tuple(one for one in files if one.used < before)
+        parts = tuple(one for one in parts if one.used < before)
+    if not dry_run:
+        upkeep.remove(store, files, parts)
+        keys.remove_dead_locks(store.directory)
+    if files:
+        print(f"{_removed(dry_run)}: {_count(len(files), 'download')}: {human_size(sum(one.size for one in files))}.")
+    if parts:
+        size = human_size(sum(one.size for one in parts))
+        print(f"{_removed(dry_run)}: {_count(len(parts), 'part')} of downloads: {size}.")
+    return bool(files or parts)
 
 
 def _show_keys(place: _Place, chosen: Sequence[StoredKey]) -> bool:
@@ -320,6 +393,24 @@ def _as_record(key: StoredKey) -> Mapping[str, Any]:
     return {"key": key.digest, "image": key.image, "created": key.created, "size": key.size, "builds": builds}
 
 
+def _download_rows(found: Sequence[upkeep.Kept]) -> Iterator[Sequence[str]]:
+    now = time.time()
+    for one in found:
+        told = [", ".join(one.urls) or f"{', '.join(one.names)} (older)", *(["unpacked"] if one.is_unpacked else [])]
+        yield one.digest[:12], age(now - one.used), human_size(one.size), ", ".join(told)
+
+
+def _download_record(one: upkeep.Kept) -> Mapping[str, Any]:
+    return {
+        "digest": f"blake3:{one.digest}",
+        "names": list(one.names),
+        "urls": list(one.urls),
+        "size": one.size,
+        "used": int(one.used),
+        "unpacked": one.is_unpacked,
+    }
+
+
 def _on_disk(place: _Place) -> Iterator[dict[str, Any]]:
     """What lies in the project's build directory, with the space that it takes on disk in bytes."""
     parts: dict[str, list[Path]] = {}
@@ -327,19 +418,11 @@ def _on_disk(place: _Place) -> Iterator[dict[str, Any]]:
         # SQLite keeps up to two more files beside its own.
         parts.setdefault(re.sub("-(wal|shm|journal)$", "", path.name), []).append(path)
     for name, paths in parts.items():
-        yield {"what": _KNOWN.get(name, name), "path": os.path.relpath(paths[0]), "size": sum(map(_size, paths))}
+        size = sum(map(upkeep.disk_size, paths))
+        yield {"what": _KNOWN.get(name, name), "path": os.path.relpath(paths[0]), "size": size}
     for path in sorted(place.build_directory.glob("*")):
         if path.is_dir() and path.name != "magnet":
-            yield {"what": path.name, "path": os.path.relpath(path), "size": _size(path)}
-
-
-def _size(path: Path) -> int:
-    """What a file, or a directory with all that is in it, takes on disk; what vanishes meanwhile takes nothing."""
-    try:
-        size = os.lstat(path).st_blocks * 512
-        return size + sum(map(_size, path.iterdir())) if path.is_dir() and not path.is_symlink() else size
-    except OSError:
-        return 0
+            yield {"what": path.name, "path": os.path.relpath(path), "size": upkeep.disk_size(path)}
 
 
 def _print_table(rows: Iterable[Sequence[str]]) -> None:

@@ -28,7 +28,7 @@ def time_limit(limit: float | str, what: str) -> float:
     """
     try:
         seconds = duration(limit) if isinstance(limit, str) else float(limit)
-    except (UsageError, TypeError, ValueError):
+    except (UsageError, TypeError, ValueError, OverflowError):
         seconds = 0
     if isinstance(limit, bool) or not 0 < seconds < math.inf:
         raise MagnetfileError(

@@ -12,7 +12,10 @@ from magnet.envs import Variable, secret_values
 from magnet.errors import UsageError
 from magnet.redact import Redactor
 
-SETTINGS = (("MAGNET_BACKEND", "Engine to use, as with --backend"),)
+SETTINGS = (
+    ("MAGNET_BACKEND", "Engine to use, as with --backend"),
+    ("MAGNET_OFFLINE", "Download nothing, as with --offline"),
+)
 """The variables that magnet itself reads, each with a line of help."""
 
 _HELP = """Show the variables that the magnetfile declares with `env`, and the value that each has in a run.

@@ -20,7 +20,7 @@ from magnet.progress.consumer import Consumer
 from magnet.redact import Redactor
 from magnet.running import Run, digest
 from magnet.session import Session
-from magnet.settings import Settings
+from magnet.settings import Settings, is_on
 from magnet.values import frozen, replace
 from magnet.workspace import BUILD_DIRECTORY, Workspace, prepare_build_directory
 
@@ -197,6 +197,7 @@ class _Execution:
             backend_name=plan.backend_name,
             dry_run=plan.is_dry,
             force=plan.settings.force,
+            offline=plan.settings.offline or is_on(plan.environ.get("MAGNET_OFFLINE", "")),
             question=plan.question,
             secrets=plan.secrets,
             learn=self._redactor.learn,

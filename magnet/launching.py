@@ -175,9 +175,10 @@ class Launching(Acting):
             ),
         )  # fmt: skip
         request = replace(request, remove=False, detach=True)
+        session = self._session  # a target in a target has it no longer when it has ended, and its container may run on
         started = Started(
             self.backend, self._shell, name=name or container, image=request.image, health=command_of(health),
-            secrets=lambda: self._session.secrets, keep=keep,
+            secrets=lambda: session.secrets, keep=keep,
         )  # fmt: skip
         try:
             result = self.backend.run(

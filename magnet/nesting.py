@@ -4,18 +4,21 @@ A child is a vertex of its own, and a part of the target that it is in, from the
 can do what the outer one can, and may be in another thread.
 """
 
+import threading
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 
 from blake3 import blake3
 
-from magnet.acting import Acting, Blamed, blamed, end_children
+from magnet.acting import Blamed, blamed, end_children
+from magnet.downloading import Downloading
 from magnet.errors import Canceled, MagnetfileError, NeedFailed, message_of
 from magnet.events import SolveStatus, Vertex, because
+from magnet.printing import plain
 from magnet.values import replace
 
-A = TypeVar("A", bound=Acting)
+A = TypeVar("A", bound=Downloading)
 
 WaitFor = Callable[[Iterable[str]], None]
 """Is told of the digests of what a vertex waits for from now on."""
@@ -33,14 +36,17 @@ class Opening(Generic[A]):
         self._make = make
         self._session = outer._session
         self._vertex: Vertex | None = None
+        self._lock = threading.Lock()
 
-    def __getattr__(self, name: str) -> NoReturn:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        raise MagnetfileError(
-            f"the target `{self._name}` in `{self._outer.name}` has not begun",
-            hint=f'it begins with a block: with t.target("{self._name}") as child:',
-        )
+    if not TYPE_CHECKING:  # which tells by itself
+
+        def __getattr__(self, name: str) -> NoReturn:
+            if name.startswith("_"):
+                raise AttributeError(name)
+            raise MagnetfileError(
+                f"the target `{self._name}` in `{self._outer.name}` has not begun",
+                hint=f'it begins with a block: with t.target("{self._name}") as child:',
+            )
 
     def __enter__(self) -> A:
         if self._vertex:
@@ -48,6 +54,8 @@ class Opening(Generic[A]):
                 f"the target `{self._name}` in `{self._outer.name}` has begun already",
                 hint="call t.target for each block",
             )
+        if self._session.children.is_stopping:
+            raise Canceled
         self._vertex = vertex = self._begun()
         self._child = child = self._make(vertex, self._wait_for)
         child._below = (*self._outer._below, self._name)
@@ -59,7 +67,19 @@ class Opening(Generic[A]):
         return child
 
     def __exit__(self, _: object, error: BaseException | None, __: TracebackType | None) -> None:
+        try:
+            if error is None:
+                self._child.and_its_downloads(lambda: None)
+            else:
+                self._child.give_up_downloads()
+        except BaseException as failed:
+            self._end(failed)
+            raise
+        self._end(error)
+
+    def _end(self, error: BaseException | None) -> None:
         child = self._child
+        self._outer._inner.remove(self._end_early)
         end_children(child)
         if error is None:
             self._complete(cached=child.is_cached, took=child.took)
@@ -86,15 +106,17 @@ class Opening(Generic[A]):
         return culprit.said
 
     def _wait_for(self, inputs: Iterable[str]) -> None:
-        vertex = self._vertex
-        if vertex and (more := [one for one in inputs if one not in vertex.inputs]):
-            self._vertex = replace(vertex, inputs=(*vertex.inputs, *dict.fromkeys(more)))
-            self._emit(self._vertex)
+        with self._lock:
+            vertex = self._vertex
+            if vertex and (more := [one for one in inputs if one not in vertex.inputs]):
+                self._vertex = replace(vertex, inputs=(*vertex.inputs, *dict.fromkeys(more)))
+                self._emit(self._vertex)
 
     def _end_early(self) -> None:
         """End what the outer target has left open."""
         if self._vertex and self._vertex.digest in self._session.open_children:
             end_children(self._child)
+            self._child.give_up_downloads()
             self._cancel()
             self._outer._absorb(self._child)
             self._close()
@@ -137,17 +159,21 @@ class _Ended:
 
 
 def _checked(name: str) -> str:
-    if not isinstance(name, str) or not name.strip():
-        raise MagnetfileError(f"{name!r} is no name for a target in a target", hint='give it one: t.target("linux")')
-    if name.splitlines() != [name]:
+    """The name, if it is a line of text of which something can be seen."""
+    if isinstance(name, str) and name.splitlines() == [name] and _is_text(name) and plain(name).strip():
+        return name
+    if isinstance(name, str) and name.strip() and name.splitlines() != [name]:
         raise MagnetfileError(
             f"the name {name!r} of a target in a target has a line break",
             hint="let it print what is more than a line: child.print(...)",
         )
+    raise MagnetfileError(f"{name!r} is no name for a target in a target", hint='give it one: t.target("linux")')
+
+
+def _is_text(name: str) -> bool:
+    """Whether a file can hold it; bytes that are no UTF-8 are as names of files have them."""
     try:
         name.encode(errors="surrogateescape")
-    except UnicodeEncodeError as error:
-        raise MagnetfileError(
-            f"the name {name!r} of a target in a target is no text", hint="leave out what has no encoding"
-        ) from error
-    return name
+    except UnicodeEncodeError:
+        return False
+    return True

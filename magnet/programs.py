@@ -18,6 +18,8 @@ FIRST_PAUSE = 1.0
 
 LONGEST_PAUSE = 30.0
 
+_RELATIVE = "paths are relative to the magnetfile's directory"
+
 Input = str | bytes | Path | None
 """What a program reads: text, bytes, or a file; without any its stdin is empty."""
 
@@ -79,7 +81,7 @@ def run(program: Program, shell: Shell, show: Callable[[str], None]) -> Executed
     long. A program that cannot be started is not tried again, nor is anything after an interrupt.
     """
     if not (shell.dry_run or program.directory.is_dir()):
-        raise MagnetfileError(f"the working directory `{program.place}` is not a directory")
+        raise MagnetfileError(f"the working directory `{program.place}` is not a directory", hint=_RELATIVE)
     line = script(program) if shell.dry_run else shown(program)
     there = replace(shell, cwd=program.directory, echo=lambda _: show(line))
     for number, pause in enumerate(pauses(program.retry), 2):
@@ -101,13 +103,16 @@ def run(program: Program, shell: Shell, show: Callable[[str], None]) -> Executed
     return Executed(done.returncode, output)
 
 
-def pauses(retry: int) -> list[float]:
+def pauses(retry: int) -> Iterator[float]:
     """The seconds to wait before each further try.
 
-    >>> pauses(7)
+    >>> list(pauses(7))
     [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
     """
-    return [min(FIRST_PAUSE * 2**number, LONGEST_PAUSE) for number in range(retry)]
+    pause = FIRST_PAUSE
+    for _ in range(retry):
+        yield pause
+        pause = min(2 * pause, LONGEST_PAUSE)
 
 
 def shown(program: Program) -> str:
@@ -166,7 +171,7 @@ def _opened(given: Input) -> Iterator[int | None]:
         try:
             file = given.open("rb")
         except OSError as error:
-            raise MagnetfileError(f"`stdin` cannot be read from {given}: {error.strerror}") from error
+            raise MagnetfileError(f"`stdin` cannot be read from {given}: {error.strerror}", hint=_RELATIVE) from error
         with file:
             yield file.fileno()
     else:

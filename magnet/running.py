@@ -135,7 +135,11 @@ class Run:
         return self.scheduler.need(call, wanted)
 
     def _wait_for(self, call: Call[Any], inputs: Iterable[str]) -> None:
-        vertex = self._open.get(digest(self.session.project.name, call))
+        with self._lock:  # targets in the call may do so at the same time
+            self._note_inputs(digest(self.session.project.name, call), inputs)
+
+    def _note_inputs(self, waiting: str, inputs: Iterable[str]) -> None:
+        vertex = self._open.get(waiting)
         if vertex and (more := [one for one in inputs if one not in vertex.inputs]):
             self._open[vertex.digest] = replace(vertex, inputs=(*vertex.inputs, *dict.fromkeys(more)))
             self._emit(self._open[vertex.digest])
@@ -178,15 +182,15 @@ class Run:
 
         def body() -> Any:
             try:
-                with closed():
-                    return call.run(seen)
+                return t.and_its_downloads(lambda: call.run(seen))
             except BaseException as error:
                 self._children[call.key] = blamed(t, error)
                 raise
             finally:
                 end_children(t)
 
-        return _translated(body, self.magnetfile)
+        with closed():
+            return _translated(body, self.magnetfile)
 
     # Calls that are not to run here and now
 

@@ -78,8 +78,7 @@ class _Node:
         self.result: Any = None
         self.error: BaseException | None = None
         self.waits_for: list[str] = []
-        self.has_slot = True
-        self.turn: threading.Event | None = None
+        self.waiting = 0
         self.needed: dict[str, str] = {}
 
 
@@ -207,20 +206,23 @@ class Scheduler:
             node.done.set()
 
     def _leave_slot(self, node: _Node) -> None:
-        """Give the slot of a call back that waits, unless another thread of it has done so."""
+        """Give the slot of a call back of which a thread waits, if that is the first."""
         with self._lock:
-            had, node.has_slot = node.has_slot, False
-        if had:
+            node.waiting += 1
+            is_first = node.waiting == 1
+        if is_first:
             self._slots.give_back(node.call.target.policy.weight)
 
     def _take_slot(self, node: _Node) -> None:
-        """Wait for the slot of a call that goes on, for which another thread of it may wait already."""
+        """Wait for the slot of a call of which a thread goes on, if that was the last that waited.
+
+        The others go on without: the call cannot keep from those that they wait for what these need to run.
+        """
         with self._lock:
-            if not node.has_slot:
-                node.has_slot = True
-                node.turn = self._slots.ask(node.call.target.policy.weight, has_begun=True)
-        if node.turn:
-            node.turn.wait()
+            node.waiting -= 1
+            is_last = node.waiting == 0
+        if is_last:
+            self._slots.ask(node.call.target.policy.weight, has_begun=True).wait()
 
     def _refuse_cycle(self, waiting: _Node, call: Call[Any]) -> None:
         path = self._path(call.key, waiting.call.key)

@@ -16,6 +16,7 @@ from magnet.process import Children
 if TYPE_CHECKING:
     from magnet.backends.base import Backend
     from magnet.container import Started
+    from magnet.downloads.fetching import Downloads
     from magnet.index import FileIndex
     from magnet.questions import Question
     from magnet.watch import Watch
@@ -45,6 +46,7 @@ class Session:
         backend_name: str | None = None,
         dry_run: bool = False,
         force: bool = False,
+        offline: bool = False,
         question: "Question | None" = None,
         secrets: tuple[str, ...] = (),
         learn: Callable[[Iterable[str]], None] = lambda _: None,
@@ -61,6 +63,7 @@ class Session:
         self.backend_name = backend_name
         self.dry_run = dry_run
         self.force = force
+        self.offline = offline
         self.question = question
         self.secrets = secrets
         self.watch = watch
@@ -69,6 +72,7 @@ class Session:
         # What ends each target in a target that still runs, as canceled, by the digest of its vertex.
         self.open_children: dict[str, Callable[[], None]] = {}
         self._index: FileIndex | None = None
+        self._downloads: Downloads | None = None
         self._backend: Backend | None = None
         self._numbers: dict[tuple[str, str], int] = {}
         self._lock = threading.Lock()
@@ -105,6 +109,22 @@ class Session:
         """End the targets in targets that still run, the latest first: as canceled."""
         for end in reversed(list(self.open_children.values())):
             end()
+
+    def downloads(self) -> "Downloads":
+        """The downloads of this run, from and into the store of the user."""
+        from magnet.downloads.fetching import Downloads  # most runs have none
+        from magnet.downloads.store import Store, directory
+
+        with self._lock:
+            if self._downloads is None:
+                self._downloads = Downloads(
+                    Store(directory(self.environ)),
+                    environ=self.environ,
+                    clock=self.clock,
+                    offline=self.offline,
+                    hide=self.hide,
+                )
+            return self._downloads
 
     def hide(self, secrets: Iterable[str]) -> None:
         """Show these values nowhere from now on, as those that are known from the start."""

@@ -23,6 +23,7 @@ class Settings:
     dry_run: bool = False
     list_targets: bool = False
     force: bool = False
+    offline: bool = False
     explain: bool = False
     files: bool = False
     as_json: bool = False
@@ -57,6 +58,7 @@ OPTIONS = (
     Option(("-n", "--dry-run"), "dry_run", "Print the commands, run none."),
     Option(("-l", "--list"), "list_targets", "List the targets."),
     Option(("--force",), "force", "Build what is done already, too."),
+    Option(("--offline",), "offline", "Download nothing: use what is here already, and verified."),
     Option(("--explain",), "explain", "Tell which builds are to be done, and why; build nothing."),
     Option(("--files",), "files", "List the files of each build's context; build nothing."),
     Option(("--json",), "as_json", "Print --explain and --files as JSON."),
@@ -78,6 +80,15 @@ NAMES = tuple(name for option in OPTIONS for name in option.names)
 """All names of magnet's own options that change a run."""
 
 _NAMED: Mapping[str, Option] = {name: option for option in OPTIONS for name in option.names}
+
+
+def is_on(value: str) -> bool:
+    """Whether a variable of the environment turns something on.
+
+    >>> is_on("1"), is_on("True"), is_on("0"), is_on("")
+    (True, True, False, False)
+    """
+    return value.strip().lower() not in ("", "0", "false", "no", "off")
 
 
 def read_plain(words: Sequence[str]) -> Settings | None:

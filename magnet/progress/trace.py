@@ -14,7 +14,8 @@ _TAIL_BYTES = 1 << 15
 class Node:
     """A vertex, where it stands, and what is known of it: parts, statuses, warnings, its last output.
 
-    `outer` is what it is a part of. `number` counts vertexes from 1 in order of appearance.
+    `outer` is what it is a part of, and `child_targets` are those of its parts that are targets. `number` counts
+    vertexes from 1 in order of appearance.
     """
 
     def __init__(self, vertex: Vertex, number: int, outer: "Node | None" = None) -> None:
@@ -22,6 +23,7 @@ class Node:
         self.outer = outer
         self.number = number
         self.children: list[Node] = []
+        self.child_targets: list[Node] = []
         self.statuses: dict[str, VertexStatus] = {}
         self.warnings: list[VertexWarning] = []
         self._ends = 0
@@ -53,11 +55,6 @@ class Node:
     def path(self) -> str:
         """The name of a target, after those of the targets that it is in."""
         return f"{self.outer.path}{WITHIN}{self.vertex.name}" if self.outer else self.vertex.name
-
-    @property
-    def child_targets(self) -> "list[Node]":
-        """The targets in this one."""
-        return [child for child in self.children if child.vertex.is_child]
 
     @property
     def is_running(self) -> bool:
@@ -110,6 +107,8 @@ class Trace:
         parent = self.nodes.get(vertex.parent)
         node = self.nodes[vertex.digest] = Node(vertex, len(self.nodes) + 1, parent)
         (parent.children if parent else self.targets).append(node)
+        if parent and vertex.is_child:
+            parent.child_targets.append(node)
 
 
 def has_failed(node: Node) -> bool:

@@ -101,6 +101,7 @@ def test_list_as_json_has_whole_keys_and_bytes(magnet: Program, words: tuple[str
             {"key": A, "image": f"sha256:{A}", "created": 4102444800, "size": 2_000_000, "builds": [build]},
             {"key": B, "image": f"sha256:{B}", "created": 5, "size": 2_000_000, "builds": []},
         ],
+        "downloads": [],
     }
 
 

@@ -102,6 +102,13 @@ def asked(t):
 
 
 @target
+def fetches(t):
+    with t.target("get") as child:
+        child.start_download(Path("nowhere").resolve().as_uri())
+    t.print("never")
+
+
+@target
 def secrets(t):
     with t.target(f"for {TOKEN}") as child:
         child.print("it is", TOKEN)
@@ -112,6 +119,13 @@ def names(t):
     for name in ("../../etc/passwd", "a/b", "a/b", ".run", "latest", "x" * 300, "tab\\there"):
         with t.target(name) as child:
             child.print("in", name)
+
+
+@target(inputs="magnetfile.py")
+def versioned(t):
+    with t.target("child") as child:
+        child.print(child.project.version)
+    return 0
 
 
 @target(inputs="magnetfile.py", outputs="made")
@@ -187,6 +201,14 @@ def test_a_failure_is_told_once_where_it_came_up_and_fails_the_targets_around_it
     assert re.fullmatch(r"\d+  failed  N.Ns  3 targets, 1 failed  magnet undone\n", listed.out)
 
 
+def test_a_target_in_a_target_does_not_end_before_its_downloads_and_fails_with_them(project: Program) -> None:
+    done = project("fetches")
+    assert done.code == 1
+    assert "never" not in done.err
+    assert " => => ERROR get  " in done.err
+    assert re.search(r"\nerror: target `fetches > get`: \S+/nowhere", done.err)
+
+
 def test_sys_exit_in_a_target_in_a_target_is_its_error(project: Program) -> None:
     done = project("--progress=quiet", "undone", "--kind=exit")
     assert done.code == 1
@@ -216,6 +238,7 @@ def test_who_needs_what_failed_is_canceled_with_the_targets_around_it(project: P
     [
         ("", "'' is no name for a target in a target\nhint: give it one: t.target(\"linux\")"),
         (" ", "' ' is no name for a target in a target\nhint: give it one: t.target(\"linux\")"),
+        ("\x1b[2J", "'\\x1b[2J' is no name for a target in a target\nhint: give it one: t.target(\"linux\")"),
         (
             "a\nb",
             "the name 'a\\nb' of a target in a target has a line break\n"
@@ -358,6 +381,36 @@ def test_a_target_that_is_skipped_tells_what_the_targets_in_it_printed(project: 
         "\n==> inner <==\nfurther in\n"
         "-----\n"
     )
+
+
+def test_a_target_in_which_another_asks_for_the_version_runs_again_for_another_one(project: Program) -> None:
+    project.git("init", "-q")
+    project.git("-c", "user.name=x", "-c", "user.email=x", "commit", "-q", "--allow-empty", "-m", "x")
+    project.git("tag", "v1")
+    assert "CACHED" not in project("versioned").err
+    assert "CACHED" in project("versioned").err
+    project.git("tag", "-d", "v1")
+    project.git("tag", "v2")
+    assert "CACHED" not in project("versioned").err
+    assert body(project, "child").startswith("v2")
+
+
+def test_a_service_that_runs_builds_folds_a_target_with_those_in_it(project: Program) -> None:
+    lines = project("undone", env={"GITHUB_ACTIONS": "true"}).err.splitlines()
+    assert lines[3:13] == [
+        "::group::undone",
+        "#1 undone > outer > inner",
+        "#1 N.N about to fail",
+        "#1 ERROR: ValueError: no such thing",
+        "",
+        "#2 undone > outer",
+        "#2 ERROR: `inner`: ValueError: no such thing",
+        "",
+        "#3 undone",
+        "#3 ERROR: `outer`: `inner`: ValueError: no such thing",
+    ]
+    assert lines[13] == "::endgroup::"
+    assert lines[-1].startswith("::error title=target `undone > outer > inner`::ValueError: no such thing%0A")
 
 
 def test_reports_of_a_run_know_the_targets_in_targets(magnet: Program) -> None:

@@ -60,6 +60,7 @@ def test_all_variables_are_shown_with_their_values_and_where_these_come_from(pro
         "Of magnet itself:\n"
         "NAME            VALUE   DESCRIPTION\n"
         "MAGNET_BACKEND  podman  Engine to use, as with --backend\n"
+        "MAGNET_OFFLINE          Download nothing, as with --offline\n"
     )
 
 
@@ -81,7 +82,10 @@ def test_json_tells_the_same_and_more(project: Program, words: tuple[str, ...]) 
             {"name": "TOKEN", **usual, "value": "***", "default": "***", "source": "environment", "help": "Opens the door", "secret": True},
             {"name": "URL", **usual, "value": "https://example.test", "default": "https://example.test", "source": "default"},
         ],
-        "settings": [{"name": "MAGNET_BACKEND", "value": None, "help": "Engine to use, as with --backend"}],
+        "settings": [
+            {"name": "MAGNET_BACKEND", "value": None, "help": "Engine to use, as with --backend"},
+            {"name": "MAGNET_OFFLINE", "value": None, "help": "Download nothing, as with --offline"},
+        ],
     }  # fmt: skip
 
 
@@ -92,6 +96,7 @@ def test_without_a_magnetfile_there_are_the_variables_of_magnet_itself(magnet: P
         "Of magnet itself:\n"
         "NAME            VALUE  DESCRIPTION\n"
         "MAGNET_BACKEND         Engine to use, as with --backend\n"
+        "MAGNET_OFFLINE         Download nothing, as with --offline\n"
     )
 
 

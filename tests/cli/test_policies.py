@@ -9,6 +9,7 @@ import pytest
 
 from magnet.policy import this_platform
 from tests.cli.program import HEADER, Program
+from tests.unit.fileserver import File, serving, stall
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "matrix"
 
@@ -16,7 +17,6 @@ MAGNETFILE = '''
 import time
 from pathlib import Path
 from magnet import MagnetError, target
-
 
 @target
 def lib(t):
@@ -59,6 +59,11 @@ def inner(t):
     with t.target("part") as part:
         time.sleep(0.5)
         part.print("not printed")
+
+
+@target(timeout=0.5)
+def downloads(t):
+    t.download("URL")
 
 
 def count(name):
@@ -199,6 +204,16 @@ def test_a_target_whose_time_is_over_fails_and_nothing_that_it_ran_is_left(proje
     assert os.listdir(project.root / "_build/magnet/project/runs") == []
 
 
+def test_a_target_whose_time_is_over_waits_for_no_download(project: Program) -> None:
+    with serving() as server:
+        server.files["/a"] = File(b"1234")
+        server.files["/a"].faults.append(stall(2))
+        project.write({"magnetfile.py": MAGNETFILE.replace("URL", server.url("/a"))})
+        done = project("--progress=quiet", "downloads")
+    assert (done.code, done.out) == (1, "")
+    assert "error: target `downloads`: timed out after N.Ns\n" in done.err
+
+
 def test_an_interrupt_ends_what_a_target_with_a_limit_runs(project: Program) -> None:
     project.write({"magnetfile.py": MAGNETFILE.replace("timeout=0.5", "timeout=100, retries=1")})
     process = project.start("--progress=plain", "stuck")
@@ -229,7 +244,7 @@ def test_a_target_that_fails_is_tried_again_and_what_it_needs_is_not(project: Pr
     assert (done.code, done.out) == (0, "")
     assert project.log("flaky").partition("-----\n")[2] == (
         "ValueError: not yet.\n"
-        "  magnetfile.py:65: in flaky\n"
+        "  magnetfile.py:70: in flaky\n"
         '    raise ValueError("not yet")\n'
         "Try 2 of 2 begins in 1s.\n"
         "now\n"
@@ -312,6 +327,7 @@ def test_a_skipped_target_is_told_of_by_questions_and_dry_runs(project: Program)
         "  needs-it\n"
         "  python\n"
         "  inner\n"
+        "  downloads\n"
         "  counted\n"
         "  flaky\n"
         "  slow-once\n"

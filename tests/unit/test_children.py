@@ -1,5 +1,6 @@
 """Targets in targets: whatever tree they are, displays, logs and events tell the same one."""
 
+import dataclasses
 import io
 import json
 import re
@@ -15,7 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from magnet.body import T
@@ -38,6 +39,9 @@ from magnet.session import Session
 from magnet.values import replace
 from magnet.workspace import Workspace
 from tests.unit.script import at, begin, end, folded, log
+
+TIMEOUT = 30.0
+"""Seconds after which a run that is stuck is a failed test."""
 
 WIDE = 4000
 """Columns in which the longest name has room."""
@@ -86,12 +90,9 @@ def expected(node: Node) -> Told:
         failed = failed or ("" if one.is_caught else told[-1][1].removeprefix("CACHED"))
         if failed and not node.is_parallel:
             break
-    how = "ERROR" if failed or node.ends == "badly" else "CACHED" if node.ends == "cached" or _is_cached(told) else ""
-    return node.name, "" if how == "CACHED" and node.ends != "cached" and not told else how, node.lines, _sorted(told)
-
-
-def _is_cached(told: list[Told]) -> bool:
-    return bool(told) and all(one[1] == "CACHED" for one in told)
+    is_cached = node.ends == "cached" or (told and all(one[1] == "CACHED" for one in told))
+    how = "ERROR" if failed or node.ends == "badly" else "CACHED" if is_cached else ""
+    return node.name, how, node.lines, _sorted(told)
 
 
 def _sorted(told: Any) -> tuple[Told, ...]:
@@ -134,8 +135,11 @@ def seen(tree: Node, directory: Path) -> Seen:
     def root(t: T) -> None:
         tree.run(t)
 
-    run = Run(session, directory / "magnetfile.py", jobs=2)
-    run.scheduler.run([root()])
+    run = Run(session, directory / "magnetfile.py", jobs=1)
+    thread = threading.Thread(target=run.scheduler.run, args=([root()],), daemon=True)
+    thread.start()
+    thread.join(TIMEOUT)
+    assert not thread.is_alive(), "the run is stuck"
     logs.done()
     display.done()
     found = {path.name: path.read_bytes().decode() for path in directory.iterdir()}
@@ -216,7 +220,7 @@ names = (
         ["a", "b", "linux/amd64", "..", "latest", "a > b", "%", "é", "构建", "x" * 300, "a-2", "\tx\x1b[2J"]
     )
     | st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
-).filter(lambda name: name.strip() and name.splitlines() == [name])
+).filter(lambda name: shown(name).strip() and name.splitlines() == [name])
 lines = st.lists(st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=5), max_size=2).map(tuple)
 ends = st.sampled_from(["well", "well", "cached", "badly"])
 
@@ -230,7 +234,15 @@ trees = st.recursive(nodes(st.just(())), lambda below: nodes(st.lists(below, max
 )
 
 
+CACHED = Node("a", ("x",), ends="cached")
+BAD = Node("a", (), (Node("a", ("y",), ends="badly"),))
+
+
 @settings(max_examples=60, deadline=None)
+@example(Node("root", (), (CACHED, CACHED)))
+@example(Node("root", (), (CACHED, Node("b"))))
+@example(Node("root", (), (BAD, Node("a"), BAD, CACHED), is_parallel=True))
+@example(Node("root", (), (dataclasses.replace(BAD, is_caught=True), BAD, CACHED)))
 @given(trees)
 def test_rows_logs_and_events_tell_the_tree_that_was_run(tree: Node) -> None:
     with TemporaryDirectory() as name:
@@ -296,7 +308,7 @@ def test_a_name_that_no_encoding_has_is_an_error() -> None:
         found = seen(Node("root", (), (Node("a\ud800"),)), Path(name))
     (failure,) = found.run.failures
     assert type(failure.error) is MagnetfileError
-    assert failure.error.message == "the name 'a\\ud800' of a target in a target is no text"
+    assert failure.error.message == "'a\\ud800' is no name for a target in a target"
 
 
 def test_a_block_that_is_left_open_ends_canceled_with_its_target() -> None:
@@ -312,30 +324,69 @@ def test_a_block_that_is_left_open_ends_canceled_with_its_target() -> None:
     assert found.run.failures == []
 
 
+def test_after_an_interrupt_no_target_in_a_target_begins() -> None:
+    def goes_on(t: T) -> None:
+        t._session.children.stop()
+        with t.target("inner"):
+            pass
+
+    tree = Node("root")
+    object.__setattr__(tree, "run", goes_on)
+    with TemporaryDirectory() as name:
+        found = seen(tree, Path(name))
+    assert in_rows(found.trace) == [" => CANCELED root"]
+
+
 def test_targets_that_need_others_in_threads_of_one_do_so_at_the_same_time() -> None:
-    """With one slot, which is given back as soon as one of them waits, and is taken again once."""
-    meeting = threading.Barrier(3)
+    """There is one slot, which is given back once, as soon as one of them waits."""
+    meeting, working = threading.Barrier(3), threading.Semaphore(1)
+    most: list[bool] = []
+    had: list[int] = []
 
     @target
     def met(t: T, number: int) -> int:
+        most.append(working.acquire(blocking=False))
+        threading.Event().wait(0.05)
+        working.release()
         return number
 
     def needs(t: T) -> None:
-        def one(number: int) -> int:
+        def one(number: int) -> None:
             with t.target(str(number)) as child:
                 meeting.wait(10)
-                return child.need(met(number))
+                had.append(child.need(met(number)))
 
-        with ThreadPoolExecutor(3) as pool:
-            assert list(pool.map(one, range(3))) == [0, 1, 2]
+        # No pool: one whose threads are stuck keeps Python from ending.
+        threads = [threading.Thread(target=one, args=(number,), daemon=True) for number in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
 
     tree = Node("root")
     object.__setattr__(tree, "run", needs)
     with TemporaryDirectory() as name:
         found = seen(tree, Path(name))
     assert found.run.failures == []
+    assert (sorted(had), most) == ([0, 1, 2], [True, True, True])
     waited = {node.vertex.name: len(node.vertex.inputs) for node, _ in found.trace.all_targets}
     assert [waited[name] for name in ("root", "0", "1", "2")] == [3, 1, 1, 1]
+
+
+def test_a_target_that_is_said_to_be_cached_has_no_time_that_it_took_before() -> None:
+    with TemporaryDirectory() as name:
+        found = seen(Node("root", (), (CACHED,), ends="cached"), Path(name))
+    assert [(node.vertex.cached, node.vertex.took) for node, _ in found.trace.all_targets] == [(True, None)] * 2
+
+
+def test_a_log_names_a_target_in_its_own_on_a_line_of_its_own() -> None:
+    with TemporaryDirectory() as name:
+        logs = LogFiles(Path(name))
+        inner = child("2", "in", begin("2", "in"), "1")
+        for status in (begin("1", "out"), log("1", b"no end"), inner, log("1", b"more\n"), end("1", "out", 0, 1)):
+            logs.update(status)
+        logs.done()
+        assert "-----\nno end\nChild: in\nmore\n-----\n" in Path(name, "out").read_text()
 
 
 # Displays

@@ -22,6 +22,7 @@ PIECES = st.sampled_from(
         ("$${A}", "${A}"),
         ("$${A:-b}", "${A:-b}"),
         ("$$(pwd)", "$(pwd)"),
+        ("$$$A.", "$$one."),  # a shell's process id, and a value
         *((kept, kept) for kept in ("$$ ", "$$.", "$1", "$? ", "$@ ", "$(pwd)", "${A:-b}", "${", "$Ä", "$ ", "x", "é\n", "\udcff")),
     ]
 )  # fmt: skip

@@ -371,6 +371,19 @@ def test_nothing_begins_when_the_time_is_over_also_where_others_have_more(way: s
     assert (inner.expired, outer.expired, children.expired) == ("5m", "5m", "")
 
 
+def test_a_child_that_begins_just_as_its_time_ends_is_ended_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Children().limited(60) as limited:
+
+        def find(program: str, cwd: Path, env: Mapping[str, str]) -> str:
+            limited.expire("1m")  # it is not known yet, so that this does nothing to it
+            return program
+
+        monkeypatch.setattr("magnet.process._find", find)
+        with pytest.raises(TimedOut) as caught:
+            limited.watch(python("import time; time.sleep(20)"), lambda *_: None, cwd=HERE, env=os.environ)
+    assert caught.value.returncode in (-signal.SIGTERM, -signal.SIGKILL)
+
+
 def test_stop_ends_those_that_have_a_limit_too_and_counts_for_more(background: Background) -> None:
     with background.children.limited(60) as limited:
         done = background.start(python(SLEEP), limited)

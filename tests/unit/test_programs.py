@@ -74,6 +74,9 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "FIRST_PAUSE", 0.001)
 
 
+RELATIVE = "paths are relative to the magnetfile's directory"
+
+
 def refused(exec: Callable[[], object]) -> MagnetError:
     with pytest.raises(MagnetError) as caught:
         exec()
@@ -160,9 +163,9 @@ def test_the_directory_is_shown_where_it_is_not_the_projects(target: Target, cwd
 @pytest.mark.parametrize(
     ("given", "message", "hint"),
     [
-        ({"cwd": "none"}, "the working directory `none` is not a directory", None),
-        ({"stdin": Path("none")}, "`stdin` cannot be read from ROOT/none: No such file or directory", None),
-        ({"stdin": Path()}, "`stdin` cannot be read from ROOT: Is a directory", None),
+        ({"cwd": "none"}, "the working directory `none` is not a directory", RELATIVE),
+        ({"stdin": Path("none")}, "`stdin` cannot be read from ROOT/none: No such file or directory", RELATIVE),
+        ({"stdin": Path()}, "`stdin` cannot be read from ROOT: Is a directory", RELATIVE),
         ({"stdin": 5}, "`stdin` cannot be of type int", "give text, bytes or a Path"),
         ({"retry": -1}, "`retry` cannot be -1", "give the number of further tries, as 2"),
         ({"retry": True}, "`retry` cannot be True", "give the number of further tries, as 2"),
@@ -174,7 +177,7 @@ def test_the_directory_is_shown_where_it_is_not_the_projects(target: Target, cwd
     ],
     ids=["directory", "no file", "no content", "type", "negative", "boolean", "timeout"],
 )
-def test_what_cannot_be_meant_is_one_clear_error(target: Target, given: Any, message: str, hint: str | None) -> None:
+def test_what_cannot_be_meant_is_one_clear_error(target: Target, given: Any, message: str, hint: str) -> None:
     error = refused(lambda: target.exec("true", **given))
     assert isinstance(error, MagnetfileError)
     assert (error.message.replace(str(target.root), "ROOT"), error.hint) == (message, hint)

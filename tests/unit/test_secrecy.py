@@ -105,7 +105,8 @@ def test_a_secret_is_nowhere_however_it_is_printed_and_wherever_pieces_are_cut(
     before: str,
     after: str,
 ) -> None:
-    with declaring({f"SECRET_{at}": value for at, value in enumerate(values)}, Path()) as declared:
+    environ = {f"SECRET_{at}": value for at, value in enumerate(values)}
+    with declaring(environ, Path()) as declared:
         secrets = [env(f"SECRET_{at}", secret=True) for at, _ in enumerate(values)]
     assert [one.value for one in declared.variables.values() if one.is_secret] == values
     pieces = [(stream, f"{noise}{secret}{more}") for stream, noise, more in output for secret in secrets]

@@ -1,0 +1,1 @@
+"""Files from the network: fetched once, verified on every use, and unpacked safely."""
