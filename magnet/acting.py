@@ -20,6 +20,7 @@ from magnet.values import frozen
 
 if TYPE_CHECKING:
     from magnet.backends.base import Backend
+    from magnet.process import Children
     from magnet.programs import Program
 
 
@@ -39,10 +40,11 @@ class Blamed:
 class Acting:
     """A running target, as far as it needs neither images nor containers."""
 
-    def __init__(self, call: Call[Any], vertex: Vertex, session: Session) -> None:
+    def __init__(self, call: Call[Any], vertex: Vertex, session: Session, children: "Children | None" = None) -> None:
         self._call = call
         self._vertex = vertex
         self._session = session
+        self._children = children or session.children
         self._shell = self._make_shell(session.project.root, session.environ)
         self._skipped: list[bool] = []
         self._took: list[int | None] = []
@@ -151,7 +153,7 @@ class Acting:
     @property
     def _build_name(self) -> str:
         """What its builds are called in the cache: as `_path`, without arguments."""
-        return WITHIN.join((self._call.target.name, *self._below))
+        return WITHIN.join((self._call.work, *self._below))
 
     def _absorb(self, child: "Acting") -> None:
         """Count what a target in this one did as something that this one did."""
@@ -209,7 +211,7 @@ class Acting:
 
     def _make_shell(self, cwd: Path, env: Mapping[str, str]) -> Shell:
         return Shell(
-            children=self._session.children,
+            children=self._children,
             write=self._write,
             echo=self._echo,
             cwd=cwd,

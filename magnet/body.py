@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from magnet.buildfile import Call, Needed, Target, as_call
+from magnet.buildfile import Call, Needed, Target, as_call, calls_of, is_matrix
 from magnet.downloading import Downloading
 from magnet.events import Vertex
 from magnet.imaging import Imaging
@@ -12,6 +12,7 @@ from magnet.session import Session, digest
 
 if TYPE_CHECKING:
     from magnet.nesting import Opening, WaitFor
+    from magnet.process import Children
 
 if TYPE_CHECKING:
     from magnet.toolchains.cargo import Cargo
@@ -34,8 +35,10 @@ class T(Imaging, Launching, Downloading):
     print, goes into the target's log and display.
     """
 
-    def __init__(self, call: Call[Any], vertex: Vertex, session: Session, need: Need) -> None:
-        super().__init__(call, vertex, session)
+    def __init__(
+        self, call: Call[Any], vertex: Vertex, session: Session, need: Need, children: "Children | None" = None
+    ) -> None:
+        super().__init__(call, vertex, session, children)
         self._need = need
 
     # Imported when asked for: few targets compile anything themselves.
@@ -81,9 +84,15 @@ class T(Imaging, Launching, Downloading):
     def need(self, *needed: Needed) -> Any:
         """Run other targets, in parallel, and return what they return: one value, or a tuple of several.
 
-        Each runs at most once in a run of magnet for the same arguments. Raises NeedFailed when one fails.
+        Each runs at most once in a run of magnet for the same arguments. One with a matrix returns a tuple with the
+        results of its combinations, one that is skipped None. Raises NeedFailed when one fails.
         """
-        results = list(map(self._mine, self._need(self._call, needed)))
+        groups = [calls_of(one) for one in needed]
+        made = iter(list(map(self._mine, self._need(self._call, [call for calls in groups for call in calls]))))
+        results = [
+            tuple(next(made) for _ in calls) if is_matrix(one) else next(made)
+            for one, calls in zip(needed, groups, strict=True)
+        ]
         return results[0] if len(results) == 1 else tuple(results)
 
     def target(self, name: str) -> "Opening[Self]":
@@ -103,7 +112,7 @@ class T(Imaging, Launching, Downloading):
             wait_for(digest(self.project.name, as_call(one)) for one in wanted)
             return self._need(call, wanted)
 
-        return type(self)(self._call, vertex, self._session, need)
+        return type(self)(self._call, vertex, self._session, need, self._children)
 
     def _mine(self, result: Any) -> Any:
         """What a target returned; what is done with a container that it started is told in this target's log."""

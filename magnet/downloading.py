@@ -85,7 +85,7 @@ class Downloading(Acting):
         return Download(
             source.shown,
             lambda one: fetched(downloads, source, checksum, strip, telling, one.check),
-            lambda: self._session.children.is_stopping,
+            lambda: self._children.must_end,
             lambda: telling.end(error=str(Canceled()), canceled=True),
         )
 

@@ -5,7 +5,7 @@ MagnetError                 1
  │   └─ MagnetfileError     2   the magnetfile, or a value in it, is wrong
  ├─ EngineError             3   no usable engine, or it lacks a feature
  ├─ CommandFailed           1   a program ended with a failure; carries its exit code
- │   ├─ TimedOut            1   a program was ended because its time was over; carries its exit code, too
+ │   ├─ TimedOut            1   a program, or all of a target, was ended because its time was over
  │   ├─ ContainerFailed     1   a container's own program did; its code is magnet's for a lone target
  │   └─ BuildFailed         1   a step of a build did; carries its name
  ├─ NeedFailed              1   a target that was needed failed; that target reports why
@@ -52,7 +52,7 @@ class CommandFailed(MagnetError):
 
 
 class TimedOut(CommandFailed):
-    """A program was ended with `returncode`, for its time was over."""
+    """A program, or all that a target ran, was ended with `returncode`, for its time was over."""
 
 
 class ContainerFailed(CommandFailed):

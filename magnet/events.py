@@ -19,8 +19,8 @@ class Vertex:
 
     `inputs` are the digests of the vertexes that it waits for, or has waited for. Magnet's own are `canceled`, which
     BuildKit writes into `error`; `parent`, the vertex that this one is a part of: a target's for a step of an engine,
-    and for a target in it, which then `is_child`; and `took`, for what is cached: the nanoseconds that it took when it
-    was done, where that is known.
+    and for a target in it, which then `is_child`; `took`, for what is cached: the nanoseconds that it took when it was
+    done, where that is known; and `skipped`: why a target was not run here and now, though nothing failed.
     """
 
     digest: str
@@ -34,6 +34,7 @@ class Vertex:
     parent: str = ""
     took: int | None = None
     is_child: bool = False
+    skipped: str = ""
 
     @property
     def is_target(self) -> bool:

@@ -21,7 +21,7 @@ from magnet.redact import Redactor
 from magnet.running import Run, digest
 from magnet.session import Session
 from magnet.settings import Settings, is_on
-from magnet.values import frozen
+from magnet.values import frozen, replace
 from magnet.workspace import BUILD_DIRECTORY, Workspace, prepare_build_directory
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from magnet.progress.display import Display
     from magnet.progress.following import Told
     from magnet.questions import Question
+    from magnet.watch import Watch
 
 INTERRUPTED = 130
 
@@ -50,6 +51,7 @@ class Plan:
     question: "Question | None"
     secrets: tuple[str, ...]
     told: "Told | None"
+    watch: "Watch | None" = None
 
     @property
     def is_dry(self) -> bool:
@@ -62,9 +64,15 @@ class Plan:
         return self.loaded.root / BUILD_DIRECTORY / "magnet" / self.project.name
 
 
-def execute(calls: Sequence[Call[Any]], loaded: Buildfile, settings: Settings, environ: Mapping[str, str]) -> int:
-    """Run the calls, and report what failed; the exit code."""
-    plan = _plan(calls, loaded, settings, environ)
+def execute(
+    calls: Sequence[Call[Any]],
+    loaded: Buildfile,
+    settings: Settings,
+    environ: Mapping[str, str],
+    watch: "Watch | None" = None,
+) -> int:
+    """Run the calls, and report what failed; the exit code. What is looked at is noted by `watch`."""
+    plan = replace(_plan(calls, loaded, settings, environ), watch=watch)
     redactor = Redactor(plan.secrets)
     if plan.is_dry:
         return _Execution(plan, redactor, None).run()
@@ -193,6 +201,7 @@ class _Execution:
             question=plan.question,
             secrets=plan.secrets,
             learn=self._redactor.learn,
+            watch=plan.watch,
         )
         return Run(
             session,
@@ -207,6 +216,8 @@ class _Execution:
     def _until_done(self) -> interrupts.Ending:
         with importing_from(self._plan.loaded.path.parent), interrupts.resting(lambda: self._consumer.terminal("")):
             ending = interrupts.until_done(self._run, list(self._plan.calls))
+        if self._plan.watch:
+            self._plan.watch.is_interrupted = ending != "done"
         try:
             self._consumer.finish(timeout=ABANDONED if ending == "abandoned" else None)
         except Exception as error:  # of a display or the logs; what is left to do is done all the same

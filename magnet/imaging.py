@@ -149,6 +149,8 @@ class Imaging(Acting):
         from magnet.building import Builder
 
         session, backend = self._session, self.backend
+        if session.watch is not None:
+            session.watch.note_build(recipe, self.project.root)
         builder = Builder(backend, self._shell, session.workspace, self._build_name, session.hide, session.imported)
         prepared = builder.prepare(recipe, self.project.root, session.index())
         if session.question is not None:

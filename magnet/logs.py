@@ -262,6 +262,8 @@ def _trailer(vertex: Vertex) -> bytes:
     fields.append(f"Vertex: Duration {(completed - (vertex.started or completed)) / 1e9:.9f}s")
     if vertex.canceled:
         fields.append("Vertex: Canceled")
+    if vertex.skipped:
+        fields.append(f"Vertex: Skipped {vertex.skipped}")
     if vertex.error:
         fields.append(f"Vertex: Error {vertex.error}")
     return "".join(f"{line}\n" for line in (*fields, "-----")).encode(errors="surrogateescape")

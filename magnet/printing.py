@@ -395,4 +395,6 @@ def _outcome(vertex: Vertex) -> str:
         return f"ERROR: {vertex.error}"
     if vertex.cached:
         return "CACHED"
+    if vertex.skipped:
+        return f"SKIPPED: {vertex.skipped}"
     return f"DONE {max((vertex.completed or 0) - (vertex.started or vertex.completed or 0), 0) / 1e9:.1f}s"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from magnet.downloads.fetching import Downloads
     from magnet.index import FileIndex
     from magnet.questions import Question
+    from magnet.watch import Watch
     from magnet.workspace import Workspace
 
 Emit = Callable[[SolveStatus], None]
@@ -49,6 +50,7 @@ class Session:
         question: "Question | None" = None,
         secrets: tuple[str, ...] = (),
         learn: Callable[[Iterable[str]], None] = lambda _: None,
+        watch: "Watch | None" = None,
     ) -> None:
         self.project = project
         self.workspace = workspace
@@ -64,6 +66,7 @@ class Session:
         self.offline = offline
         self.question = question
         self.secrets = secrets
+        self.watch = watch
         self._learn = learn
         self.started: list[Started] = []
         # What ends each target in a target that still runs, as canceled, by the digest of its vertex.
@@ -92,7 +95,8 @@ class Session:
 
         with self._lock:
             if self._index is None:
-                self._index = FileIndex(self.workspace.cache / "files.sqlite")
+                make = self.watch.index if self.watch else FileIndex
+                self._index = make(self.workspace.cache / "files.sqlite")
             return self._index
 
     def number(self, outer: str, name: str) -> int:
@@ -129,10 +133,13 @@ class Session:
             self.secrets += values
         self._learn(values)
 
-    def remove_started(self) -> None:
-        """Remove the containers that targets started and that are still there, the latest first; but not those kept."""
+    def remove_started(self, within: Children | None = None, *, kept: bool = False) -> None:
+        """Remove the containers that targets started and that are still there, the latest first.
+
+        These are all, or those that were started `within` these children; with `kept` also those that are to be kept.
+        """
         for one in reversed(self.started):
-            if not one.keep:
+            if within in (None, one.shell.children) and (kept or not one.keep):
                 one.remove(one.shell)
 
     def remove_leftovers(self) -> None:

@@ -149,4 +149,6 @@ def duration(node: Node, now: int) -> int:
 
 def mark(vertex: Vertex) -> str:
     """What stands before the name of a vertex: what became of it, unless it just succeeded or runs."""
-    return "CANCELED" if vertex.canceled else "ERROR" if vertex.error else "CACHED" if vertex.cached else ""
+    if vertex.canceled or vertex.error:
+        return "CANCELED" if vertex.canceled else "ERROR"
+    return "CACHED" if vertex.cached else "SKIPPED" if vertex.skipped else ""

@@ -60,6 +60,8 @@ def pieces(trace: Trace, node: Node, now: int, above: tuple[int, ...] = ()) -> I
         "error": _text(vertex.error),
         "inputs": [_text(trace.nodes[one].vertex.name) for one in vertex.inputs if one in trace.nodes],
     }
+    if vertex.skipped:
+        about["skipped"] = _text(vertex.skipped)
     if vertex.took is not None:
         about["took"] = vertex.took // 1000
     yield Piece(
