@@ -1,7 +1,7 @@
 """`magnet backends`: the engines here, what each can do, and which one a run would take."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,16 +58,21 @@ def run(words: Sequence[str], root: Path, option: str | None, environ: Mapping[s
     def call(json: bool) -> None:
         codes.append(_show(root, option, environ, as_json=json or as_json))
 
-    command = click.Command(
-        "backends",
-        help=_HELP,
-        callback=call,
-        params=[click.Option(["--json"], is_flag=True, help="Print it as JSON.")],
-        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    )
+    command = make_command(call)
     with parameters.parsing(command, f"magnet {words[0]}", words[1:]) as context:
         command.invoke(context)
     return codes[0]
+
+
+def make_command(callback: Callable[..., None] | None = None) -> click.Command:
+    """The `backends` command."""
+    return click.Command(
+        "backends",
+        help=_HELP,
+        callback=callback,
+        params=[click.Option(["--json"], is_flag=True, help="Print it as JSON.")],
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
 
 
 def _show(root: Path, option: str | None, environ: Mapping[str, str], *, as_json: bool) -> int:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MAGNETFILE = "magnetfile.py"
 
-RESERVED = ("init", "doctor", "backends", "envs", "logs", "cache")
+RESERVED = ("init", "doctor", "backends", "envs", "logs", "cache", "completion", "help")
 """Names of magnet's own commands, which no target can have."""
 
 P = ParamSpec("P")

@@ -20,11 +20,18 @@ if TYPE_CHECKING:
     from magnet.watch import Watch
     from magnet.watching import Start
 
+_OWN = ("cache", "logs", "doctor", "backends", "completion", "init", "envs")
+"""The commands that are not about a target, and are done here."""
+
 
 def main(words: Sequence[str], environ: Mapping[str, str]) -> int:
     """Do what the words say, report what went wrong, and return the exit code."""
     sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
+        if "_MAGNET_COMPLETE" in environ:
+            from magnet import completing  # only a shell asks for it
+
+            return completing.answer(environ[completing.VARIABLE], lambda file: _load(file, environ))
         return _run(_parse(words), environ)
     except MagnetError as error:
         report(error, sys.stderr)
@@ -58,8 +65,14 @@ def _run(settings: Settings, environ: Mapping[str, str]) -> int:
             os.chdir(settings.directory)
         except OSError as error:
             raise UsageError(f"cannot change to {settings.directory}: {error.strerror}") from error
-    commands = (("cache",), ("logs",), ("doctor",), ("backends",), ("envs",))
-    if settings.words[:1] in commands and not settings.list_targets:
+    if settings.words[:1] == ("help",):
+        from magnet import helpcommand  # nothing else needs it
+
+        words = helpcommand.read(settings.words)
+        if words == ("--help",):
+            return _run(_parse(words), environ)
+        return _run(replace(settings, words=words, directory=None), environ)
+    if settings.words[:1] and settings.words[0] in _OWN and not settings.list_targets:
         return _command(settings, environ)
     if start is None:
         return _targets(settings, environ)
@@ -125,6 +138,12 @@ def _command(settings: Settings, environ: Mapping[str, str]) -> int:
     }
     if given_for_nothing := [f"`{option}`" for option, is_given in about_targets.items() if is_given]:
         raise UsageError(f"{given_for_nothing[0]} is about targets, and `{settings.words[0]}` is none")
+    if settings.as_json and settings.words[0] in ("init", "completion"):
+        raise UsageError(f"`{settings.words[0]}` has nothing to print as JSON", hint="leave out --json")
+    if settings.words[0] == "init":
+        from magnet import initcommand  # nor of this
+
+        return initcommand.run(settings.words, Path.cwd(), given=settings.file, dry_run=settings.dry_run)
     if settings.words[0] == "envs":
         from magnet import envscommand  # a build needs none of it
 
@@ -137,6 +156,10 @@ def _command(settings: Settings, environ: Mapping[str, str]) -> int:
         )
     magnetfile = _magnetfile(settings.file)
     root = magnetfile.parent if magnetfile else Path.cwd()
+    if settings.words[0] == "completion":
+        from magnet import completioncommand  # a build needs none of it
+
+        return completioncommand.run(settings.words)
     if settings.words[0] == "logs":
         from magnet import logcommand  # a build needs none of it
 

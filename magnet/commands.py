@@ -144,6 +144,11 @@ def age(seconds: float) -> str:
     return f"{max(0, int(seconds)) // UNITS[unit]}{unit}"
 
 
+def make_command() -> click.Group:
+    """The `cache` command, for its help and its options: of no project."""
+    return _cache_group(Given(root=Path(), remove_containers=lambda _backend, _run: None))
+
+
 def _cache_group(given: Given) -> click.Group:
     settings = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 

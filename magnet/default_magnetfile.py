@@ -21,9 +21,9 @@ from magnet.model import OutputType
 from magnet.parameters import EngineOptions
 from magnet.sources import EVERYTHING
 
-Directory = Annotated[str, Parameter(argument=True, metavar="[PATH]")]
+Directory = Annotated[str, Parameter(argument=True, metavar="[PATH]", complete="directory")]
 Tags = Annotated[tuple[str, ...], Parameter("-t", "--tag", metavar="NAME[:TAG]", help="name of the image")]
-File = Annotated[str, Parameter("-f", "--file", metavar="FILE", help="the Dockerfile")]
+File = Annotated[str, Parameter("-f", "--file", metavar="FILE", help="the Dockerfile", complete="file")]
 BuildArgs = Annotated[tuple[str, ...], Parameter("--build-arg", metavar="NAME[=VALUE]", help="set an ARG")]
 Stage = Annotated[str, Parameter("--target", metavar="STAGE", help="build up to this stage")]
 BuildLabels = Annotated[tuple[str, ...], Parameter("--label", metavar="NAME=VALUE", help="set a label")]
@@ -53,7 +53,7 @@ BuildPull = Annotated[
     ),
 ]
 NoCache = Annotated[bool, Parameter("--no-cache", help="do not use the engine's layer cache")]
-IdFile = Annotated[str, Parameter("--iidfile", metavar="FILE", help="write the image's id to a file")]
+IdFile = Annotated[str, Parameter("--iidfile", metavar="FILE", help="write the image's id to a file", complete="file")]
 Quiet = Annotated[bool, Parameter("-q", "--quiet", help="print the image's id on stdout")]
 Accepted = Annotated[bool, Parameter("--rm", "--force-rm", "--compress", help="accepted: magnet always does so")]
 AddHosts = Annotated[tuple[str, ...], Parameter("--add-host", metavar="HOST:IP", help="add a line to /etc/hosts")]
@@ -207,7 +207,8 @@ def run(
     entrypoint: Annotated[str | None, Parameter("--entrypoint", metavar="PROGRAM")] = None,
     env: Annotated[tuple[str, ...], Parameter("-e", "--env", metavar="NAME[=VALUE]")] = (),
     env_file: Annotated[
-        tuple[str, ...], Parameter("--env-file", metavar="FILE", help="read variables from a file, NAME=VALUE a line")
+        tuple[str, ...],
+        Parameter("--env-file", metavar="FILE", help="read variables from a file, NAME=VALUE a line", complete="file"),
     ] = (),
     interactive: Annotated[bool, Parameter("-i", "--interactive", help="give it stdin")] = False,
     label: Annotated[tuple[str, ...], Parameter("-l", "--label", metavar="NAME=VALUE")] = (),

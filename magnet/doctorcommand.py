@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -44,16 +44,21 @@ def run(words: Sequence[str], root: Path, *, given: str | None, as_json: bool = 
     def call(json: bool) -> None:
         codes.append(_examine(root, given, json=as_json or json))
 
-    command = click.Command(
-        "doctor",
-        help=_HELP,
-        callback=call,
-        params=[click.Option(["--json"], is_flag=True, help="Print all of it as JSON.")],
-        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    )
+    command = make_command(call)
     with parameters.parsing(command, f"magnet {words[0]}", words[1:]) as context:
         command.invoke(context)
     return codes[0]
+
+
+def make_command(callback: Callable[..., None] | None = None) -> click.Command:
+    """The `doctor` command."""
+    return click.Command(
+        "doctor",
+        help=_HELP,
+        callback=callback,
+        params=[click.Option(["--json"], is_flag=True, help="Print all of it as JSON.")],
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
 
 
 def _examine(root: Path, given: str | None, *, json: bool) -> int:

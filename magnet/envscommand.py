@@ -49,16 +49,21 @@ def run(
         show = _print_json if json or as_json else _print
         show(load().variables, environ)
 
-    command = click.Command(
-        "envs",
-        help=_HELP,
-        callback=call,
-        params=[click.Option(["--json"], is_flag=True, help="Print it as JSON.")],
-        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    )
+    command = make_command(call)
     with parameters.parsing(command, f"magnet {words[0]}", words[1:]) as context:
         command.invoke(context)
     return 0
+
+
+def make_command(callback: Callable[..., None] | None = None) -> click.Command:
+    """The `envs` command."""
+    return click.Command(
+        "envs",
+        help=_HELP,
+        callback=callback,
+        params=[click.Option(["--json"], is_flag=True, help="Print it as JSON.")],
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
 
 
 def _print(variables: Sequence[Variable], environ: Mapping[str, str]) -> None:

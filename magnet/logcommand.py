@@ -4,7 +4,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,6 +14,7 @@ from magnet import parameters, runs
 from magnet.errors import UsageError, did_you_mean
 from magnet.events import WITHIN
 from magnet.logs import LATEST
+from magnet.owncommands import complete_targets
 from magnet.progress.trace import plain_lines, seconds
 from magnet.runs import Past
 from magnet.values import frozen, replace
@@ -68,12 +69,17 @@ def _command(root: Path, *, as_json: bool) -> click.Command:
         else:
             _print_logs(_find_run(logs, run_id or LATEST), targets, follow=follow)
 
+    return make_command(call)
+
+
+def make_command(callback: Callable[..., None] | None = None) -> click.Command:
+    """The `logs` command."""
     return click.Command(
         "logs",
         help=_HELP,
-        callback=call,
+        callback=callback,
         params=[
-            click.Argument(["targets"], nargs=-1, metavar="[TARGET]..."),
+            click.Argument(["targets"], nargs=-1, metavar="[TARGET]...", shell_complete=complete_targets),
             click.Option(["-f", "--follow"], is_flag=True, help="Print what comes, too, until the run is over."),
             click.Option(
                 ["--run", "run_id"],

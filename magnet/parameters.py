@@ -26,7 +26,7 @@ import click
 
 from magnet import matrix
 from magnet.backends.options import OptionSpec
-from magnet.buildfile import Call, Target, calls_of
+from magnet.buildfile import Call, Target, as_call, calls_of
 from magnet.errors import Finished, MagnetfileError, UsageError
 from magnet.redact import MASK
 from magnet.values import frozen
@@ -36,7 +36,8 @@ class Parameter:
     """How a parameter of a target appears on the command line: its option names, help and value's name.
 
     `argument` makes one with a default an argument that may be left out. `implied` is the value of an option that is
-    named without one; another value is then given as `--name=value`.
+    named without one; another value is then given as `--name=value`. `complete` is what a shell offers for the value
+    where that is a path, although its type does not say so.
     """
 
     def __init__(
@@ -46,12 +47,14 @@ class Parameter:
         metavar: str | None = None,
         argument: bool = False,
         implied: str | None = None,
+        complete: Literal["file", "directory"] | None = None,
     ) -> None:
         self.names = names
         self.help = help
         self.metavar = metavar
         self.argument = argument
         self.implied = implied
+        self.complete = complete
 
 
 class _ImpliedOption(click.Option):
@@ -83,7 +86,7 @@ def parse_calls(
         target: Target[..., Any] = find(rest[0])
         command = make_command(target)
         _mask_defaults(command, secrets)
-        own, rest = _split(rest[1:], command)
+        own, rest = split(rest[1:], command)
         try:
             calls += _calls(target, command, own, outer)
         except click.exceptions.Exit as done:
@@ -119,13 +122,14 @@ def make_command(target: Target[..., Any]) -> click.Command:
 
 def _help(target: Target[..., Any], hints: Mapping[str, Any]) -> str:
     aliases = f"\n\nAliases: {', '.join(target.aliases)}" if target.aliases else ""
+    needs = f"\n\nNeeds: {', '.join(as_call(one).name for one in target.needs)}" if target.needs else ""
     arguments = ""
     for parameter in target.signature.parameters.values():
         marker = _unwrap(hints.get(parameter.name))[1]
         if isinstance(marker, Parameter) and marker.help and _is_argument(parameter, marker):
             arguments += f"\n  {marker.metavar or parameter.name.upper()}  {marker.help}"
     # Click shows the help of options only; \b keeps its lines as they are.
-    return f"{target.help}{aliases}" + (f"\n\n\b\nArguments:{arguments}" if arguments else "")
+    return f"{target.help}{aliases}{needs}" + (f"\n\n\b\nArguments:{arguments}" if arguments else "")
 
 
 def _type_of_default(parameter: inspect.Parameter) -> Any:
@@ -157,6 +161,7 @@ def _click_parameters(target: Target[..., Any], parameter: inspect.Parameter, an
     required = parameter.default is parameter.empty
     if _is_argument(parameter, spec):
         settings: dict[str, Any] = {} if required else {"default": parameter.default}
+        settings["shell_complete"] = _completion(spec)
         type_ = _type(target, annotation)
         return [click.Argument([parameter.name], type=type_, required=required, metavar=spec.metavar, **settings)]
     return [_option(target, parameter, annotation, spec, required=required)]
@@ -182,6 +187,7 @@ def _option(
     is_named = any(name.startswith("--") for name in spec.names)
     names = spec.names if is_named else (*spec.names, long)
     settings: dict[str, Any] = {"help": spec.help, "required": required, "metavar": spec.metavar}
+    settings["shell_complete"] = _completion(spec)
     if not required:
         settings["default"] = parameter.default
         settings["show_default"] = parameter.default not in (None, "", (), False)
@@ -199,6 +205,13 @@ def _option(
     if isinstance(option, _ImpliedOption):
         option.implied = spec.implied or ""
     return option
+
+
+def _completion(spec: Parameter) -> Any:
+    """What tells a shell to offer files or directories; None leaves it to the type."""
+    if spec.complete is None:
+        return None
+    return click.Path(file_okay=spec.complete == "file").shell_complete
 
 
 def _is_repeated(annotation: Any) -> bool:
@@ -240,7 +253,7 @@ def _type(target: Target[..., Any], annotation: Any) -> Any:
     )
 
 
-def _split(words: Sequence[str], command: click.Command) -> tuple[list[str], list[str]]:
+def split(words: Sequence[str], command: click.Command) -> tuple[list[str], list[str]]:
     """The words that belong to a command, as click takes them, and those after them."""
     arguments = [param for param in command.params if isinstance(param, click.Argument)]
     wanted = sum(param.nargs == 1 for param in arguments)

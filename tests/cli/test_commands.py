@@ -1,6 +1,5 @@
 """Programs that targets run, from the command line to the last word."""
 
-import shutil
 import signal
 import subprocess
 import time
@@ -50,16 +49,6 @@ def quotes(t):
 def project(magnet: Program) -> Program:
     magnet.write({"magnetfile.py": MAGNETFILE})
     return magnet
-
-
-def test_the_example_does_what_its_readme_shows(magnet: Program) -> None:
-    shutil.copytree(EXAMPLE, magnet.root, dirs_exist_ok=True, ignore=shutil.ignore_patterns("_build", "__pycache__"))
-    block = EXAMPLE.joinpath("README.md").read_text().split("```\n")[1]
-    shown = block.replace("v0.1.0", "v0.0.0-unversioned").replace("magnet/examples/commands", "magnet/project")
-    for step in shown.removeprefix("$ ").split("\n$ "):
-        command, _, output = step.partition("\n")
-        done = magnet(*command.split()[1:])
-        assert done.out + done.err == magnet.settled(f"{output.rstrip()}\n".encode()), command
 
 
 def test_a_variable_that_is_not_set_is_named_before_anything_runs(project: Program) -> None:

@@ -1,8 +1,6 @@
 """Targets that download, from a real server, in the real program."""
 
 import json
-import re
-import shutil
 import signal
 import time
 from collections import deque
@@ -372,29 +370,3 @@ def test_what_is_not_about_downloads_is_refused(project: Program) -> None:
     assert error(project("cache", "prune", "--downloads", "--keep", "2")) == (
         "error: --keep is not about downloads\nhint: leave out one of --keep and --downloads\n"
     )
-
-
-# The example
-
-
-def test_the_example_does_what_its_readme_shows(magnet: Program) -> None:
-    ignored = shutil.ignore_patterns("_build", "__pycache__")
-    shutil.copytree(EXAMPLE, magnet.root, dirs_exist_ok=True, ignore=ignored)
-    shown = EXAMPLE.joinpath("README.md").read_text().split("```\n")[1]
-    for step in shown.removeprefix("$ ").split("\n$ "):
-        command, _, output = step.partition("\n")
-        done = magnet(*command.split()[1:])
-        said, expected = _as_shown(magnet, done.out + done.err), _as_shown(magnet, output.rstrip() + "\n")
-        # Which of two downloads is there first is a matter of luck.
-        assert sorted(said) == sorted(expected), command
-
-
-def _as_shown(magnet: Program, text: str) -> list[str]:
-    """The lines, with what differs from run to run, and from place to place, replaced."""
-    text = text.replace("/home/ada/examples/downloads", "ROOT")
-    for place in (f"{magnet.root.parent}/.cache", "/home/ada/.cache"):
-        text = text.replace(place, "CACHE")
-    text = text.replace("v0.1.0", "v0.0.0-unversioned").replace("magnet/examples/downloads", "magnet/project")
-    # How much a file takes on disk depends on the file system, and who has which number on luck.
-    text = re.sub(r"  \d+s  +[\d.]+k?B  ", "  AGE  SIZE  ", re.sub(r", [\d.]+kB$", ", SIZE", text, flags=re.MULTILINE))
-    return re.sub(r"^#\d+", "#N", magnet.settled(text.encode()), flags=re.MULTILINE).splitlines()

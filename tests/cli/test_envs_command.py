@@ -9,7 +9,6 @@ import pytest
 import magnet as package
 from magnet.envscommand import SETTINGS
 from tests.cli.program import Program
-from tests.cli.transcripts import lay_out, run, settled, shown
 
 MAGNETFILE = '''
 from pathlib import Path
@@ -168,11 +167,3 @@ def test_a_target_that_declares_a_variable_is_told_where_to_do_it(project: Progr
         "hint: call `env` at the top of the magnetfile: there it is listed, imported, and hidden if it is secret\n"
         in result.err
     )
-
-
-def test_the_example_does_what_its_readme_shows(magnet: Program) -> None:
-    readme = lay_out(magnet, "make_import", "make")
-    commands = list(shown(readme))
-    assert len(commands) == 4
-    for command, output in commands:
-        assert (command, run(magnet, command)) == (command, settled(magnet, output))

@@ -39,27 +39,6 @@ def project(magnet: Program) -> Program:
     return magnet
 
 
-def test_the_example_does_what_its_readme_shows(magnet: Program) -> None:
-    shutil.copytree(EXAMPLE, magnet.root, dirs_exist_ok=True, ignore=shutil.ignore_patterns("_build", "__pycache__"))
-    for place in ("letters", "book.txt"):
-        assert not (magnet.root / place).exists(), f"{EXAMPLE} has what it makes in it"
-    block = EXAMPLE.joinpath("README.md").read_text().split("```\n")[1]
-    shown = block.replace("v0.1.0", "v0.0.0-unversioned").replace(
-        "_build/magnet/examples/files", "_build/magnet/project"
-    )
-    for step in shown.removeprefix("$ ").split("\n$ "):
-        command, _, output = step.partition("\n")
-        if command.split()[0] == "magnet":
-            done = magnet(*command.split()[1:])
-            # Which of the two begins first is a matter of luck.
-            said, expected = done.out + done.err, magnet.settled(output.rstrip().encode())
-            assert sorted(said.splitlines()) == sorted(expected.splitlines()), command
-        else:
-            subprocess.run(["sh", "-c", command], cwd=magnet.root, check=True)
-    assert "Cached: true \n" in magnet.log("letters")
-    assert magnet.log("letters").split("-----\n")[1] == "writing to Ada\nwriting to Grace\n"
-
-
 def test_a_target_of_which_nothing_changed_is_cached_and_returns_what_it_returned(project: Program) -> None:
     assert project("show").code == 0
     (project.root / "out.txt").unlink()
