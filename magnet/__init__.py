@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from magnet.model import Secret as Secret
     from magnet.model import Whole as Whole
     from magnet.parameters import Parameter as Parameter
+    from magnet.toolchains.toolchain import Toolchain as Toolchain
 
 _HOMES = {
     "Container": "container",
@@ -35,6 +36,7 @@ _HOMES = {
     "Parameter": "parameters",
     "Secret": "model",
     "T": "body",
+    "Toolchain": "toolchains.toolchain",
     "Whole": "model",
     "env": "envs",
     "import_env": "envimports",
@@ -53,6 +55,7 @@ __all__ = [
     "Parameter",
     "Secret",
     "T",
+    "Toolchain",
     "Whole",
     "env",
     "import_env",

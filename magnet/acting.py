@@ -20,6 +20,7 @@ from magnet.values import frozen
 
 if TYPE_CHECKING:
     from magnet.backends.base import Backend
+    from magnet.programs import Program
 
 
 Words = str | Path
@@ -79,6 +80,17 @@ class Acting:
         return self._session.project
 
     @property
+    def is_dry_run(self) -> bool:
+        """Whether commands are printed, and none is run."""
+        return self._session.dry_run
+
+    def cache_directory(self, name: str) -> Path:
+        """A directory of the project's cache, made if it is not there. It stays, for whoever uses that name next."""
+        directory = self._session.workspace.cache / "caches" / name
+        directory.mkdir(parents=True, exist_ok=True)
+        return directory
+
+    @property
     def backend(self) -> "Backend":
         """The backend that runs this target's builds and containers."""
         return self._session.backend()
@@ -116,14 +128,20 @@ class Acting:
         code is not 0, unless `check` is False, and TimedOut when it takes longer than `timeout`, as 90 or "5m": then it
         is ended with all that it started. It is tried up to `retry` times more where it fails or takes too long.
         """
-        from magnet.programs import described, run  # many targets run none
+        from magnet.programs import described  # many targets run none
 
         wanted = described(
             (program, *arguments), project=self.project.root, cwd=cwd, env=env, stdin=stdin, capture=capture,
             check=check, timeout=timeout, retry=retry, environ=self._session.environ, secrets=self._session.secrets,
         )  # fmt: skip
+        return self.run_program(wanted)
+
+    def run_program(self, program: "Program") -> Executed:
+        """Run a program on this machine as it is described, with its words as they are."""
+        from magnet.programs import run
+
         self._skipped.append(False)
-        return run(wanted, self._shell, self._show)
+        return run(program, self._shell, self._show)
 
     @property
     def _path(self) -> str:

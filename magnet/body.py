@@ -12,6 +12,10 @@ from magnet.session import Session, digest
 
 if TYPE_CHECKING:
     from magnet.nesting import Opening, WaitFor
+    from magnet.toolchains.cargo import Cargo
+    from magnet.toolchains.go import Go
+    from magnet.toolchains.node import Node
+    from magnet.toolchains.python import Python
 
 R1 = TypeVar("R1")
 R2 = TypeVar("R2")
@@ -31,6 +35,36 @@ class T(Imaging, Launching, Downloading):
     def __init__(self, call: Call[Any], vertex: Vertex, session: Session, need: Need) -> None:
         super().__init__(call, vertex, session)
         self._need = need
+
+    # Imported when asked for: few targets compile anything themselves.
+
+    @property
+    def go(self) -> "Go":
+        """Go of this machine; `t.go(image=...)` is that of an image."""
+        from magnet.toolchains.go import Go
+
+        return Go(self)
+
+    @property
+    def python(self) -> "Python":
+        """Python of this machine; `t.python(image=...)` is that of an image."""
+        from magnet.toolchains.python import Python
+
+        return Python(self)
+
+    @property
+    def node(self) -> "Node":
+        """Node.js of this machine; `t.node(image=...)` is that of an image."""
+        from magnet.toolchains.node import Node
+
+        return Node(self)
+
+    @property
+    def cargo(self) -> "Cargo":
+        """Rust's cargo of this machine; `t.cargo(image=...)` is that of an image."""
+        from magnet.toolchains.cargo import Cargo
+
+        return Cargo(self)
 
     @overload
     def need(self, one: Target[..., R1] | Call[R1], /) -> R1: ...

@@ -26,6 +26,7 @@ from magnet.workspace import BUILD_DIRECTORY, RemoveContainers, Workspace
 
 _KNOWN = {
     "builds": "records of builds",
+    "caches": "caches of toolchains and targets",
     "files.sqlite": "file index",
     "graphs": "records of graphs of targets",
     "locks": "locks",
