@@ -13,8 +13,6 @@ from magnet.session import Session, digest
 if TYPE_CHECKING:
     from magnet.nesting import Opening, WaitFor
     from magnet.process import Children
-
-if TYPE_CHECKING:
     from magnet.toolchains.cargo import Cargo
     from magnet.toolchains.go import Go
     from magnet.toolchains.node import Node
