@@ -1,13 +1,13 @@
 """What every target can do: print, run programs, and know its project."""
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magnet.buildfile import Call
-from magnet.events import SolveStatus, Vertex, VertexLog
+from magnet.events import WITHIN, SolveStatus, Vertex, VertexLog
 from magnet.model import (
     Command,
     Executed,
@@ -16,40 +16,64 @@ from magnet.model import (
 )
 from magnet.process import Shell, Write, render, render_script
 from magnet.session import Session
+from magnet.values import frozen
 
 if TYPE_CHECKING:
     from magnet.backends.base import Backend
+    from magnet.process import Children
     from magnet.programs import Program
 
 
 Words = str | Path
 
 
+@frozen
+class Blamed:
+    """A target in a target in which an error came up: its path and its vertex; `said` is what the outer one tells."""
+
+    error: BaseException
+    path: str
+    vertex: str
+    said: str
+
+
 class Acting:
     """A running target, as far as it needs neither images nor containers."""
 
-    def __init__(self, call: Call[Any], vertex: Vertex, session: Session) -> None:
+    def __init__(self, call: Call[Any], vertex: Vertex, session: Session, children: "Children | None" = None) -> None:
         self._call = call
         self._vertex = vertex
         self._session = session
+        self._children = children or session.children
         self._shell = self._make_shell(session.project.root, session.environ)
         self._skipped: list[bool] = []
         self._took: list[int | None] = []
+        self._set_cached: bool | None = None
+        self._below: tuple[str, ...] = ()
+        self._inner: list[Callable[[], None]] = []
+        self._blamed: list[Blamed] = []
 
     @property
     def name(self) -> str:
-        """The target's name, with its arguments."""
-        return self._call.name
+        """The target's name, with its arguments; that of a target in a target is its own."""
+        return self._below[-1] if self._below else self._call.name
 
     @property
     def is_cached(self) -> bool:
-        """Whether all that this target did was to find its builds done."""
-        return bool(self._skipped) and all(self._skipped)
+        """What `set_cached` said; else whether all that this target did was to find its builds done."""
+        return self.is_set_cached if self._set_cached is not None else bool(self._skipped) and all(self._skipped)
+
+    @property
+    def is_set_cached(self) -> bool:
+        """Whether `set_cached` said so."""
+        return self._set_cached is True
 
     @property
     def took(self) -> int | None:
         """The nanoseconds that the builds took that were found done, if there were no others, and it is known."""
         known = [took for took in self._took if took is not None]
+        if self.is_set_cached and not known:
+            return None
         return sum(known) if self.is_cached and len(known) == len(self._took) else None
 
     @property
@@ -72,6 +96,10 @@ class Acting:
     def backend(self) -> "Backend":
         """The backend that runs this target's builds and containers."""
         return self._session.backend()
+
+    def set_cached(self, cached: bool = True) -> None:
+        """Show this target as CACHED when it succeeds: there was nothing to do. Or, with False, as what was done."""
+        self._set_cached = cached
 
     def print(self, *values: object) -> None:
         """Print a line into the target's log and display, as the built-in print would."""
@@ -116,6 +144,21 @@ class Acting:
 
         self._skipped.append(False)
         return run(program, self._shell, self._show)
+
+    @property
+    def _path(self) -> str:
+        """The names of the target that was called, and of those in it up to this one."""
+        return WITHIN.join((self._call.name, *self._below))
+
+    @property
+    def _build_name(self) -> str:
+        """What its builds are called in the cache: as `_path`, without arguments."""
+        return WITHIN.join((self._call.work, *self._below))
+
+    def _absorb(self, child: "Acting") -> None:
+        """Count what a target in this one did as something that this one did."""
+        self._skipped.append(child.is_cached)
+        self._took.append(child.took)
 
     def _secrets(self, secrets: Iterable[Secret]) -> tuple[Secret, ...]:
         given = tuple(secrets)
@@ -168,7 +211,7 @@ class Acting:
 
     def _make_shell(self, cwd: Path, env: Mapping[str, str]) -> Shell:
         return Shell(
-            children=self._session.children,
+            children=self._children,
             write=self._write,
             echo=self._echo,
             cwd=cwd,
@@ -179,3 +222,14 @@ class Acting:
             clock=self._session.clock,
             vertex=self._vertex.digest,
         )
+
+
+def end_children(outer: Acting) -> None:
+    """End the targets in one that has ended whose blocks have not, the latest first."""
+    for end in reversed(list(outer._inner)):
+        end()
+
+
+def blamed(outer: Acting, error: BaseException) -> Blamed | None:
+    """The innermost target in one in which an error came up that has left it."""
+    return next((one for one in outer._blamed if one.error is error), None)

@@ -1,16 +1,18 @@
 """`t`: what the body of a target can do."""
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from magnet.buildfile import Call, Needed, Target
+from magnet.buildfile import Call, Needed, Target, as_call, calls_of, is_matrix
 from magnet.downloading import Downloading
 from magnet.events import Vertex
 from magnet.imaging import Imaging
 from magnet.launching import Launching
-from magnet.session import Session
+from magnet.session import Session, digest
 
 if TYPE_CHECKING:
+    from magnet.nesting import Opening, WaitFor
+    from magnet.process import Children
     from magnet.toolchains.cargo import Cargo
     from magnet.toolchains.go import Go
     from magnet.toolchains.node import Node
@@ -31,8 +33,10 @@ class T(Imaging, Launching, Downloading):
     print, goes into the target's log and display.
     """
 
-    def __init__(self, call: Call[Any], vertex: Vertex, session: Session, need: Need) -> None:
-        super().__init__(call, vertex, session)
+    def __init__(
+        self, call: Call[Any], vertex: Vertex, session: Session, need: Need, children: "Children | None" = None
+    ) -> None:
+        super().__init__(call, vertex, session, children)
         self._need = need
 
     # Imported when asked for: few targets compile anything themselves.
@@ -78,10 +82,35 @@ class T(Imaging, Launching, Downloading):
     def need(self, *needed: Needed) -> Any:
         """Run other targets, in parallel, and return what they return: one value, or a tuple of several.
 
-        Each runs at most once in a run of magnet for the same arguments. Raises NeedFailed when one fails.
+        Each runs at most once in a run of magnet for the same arguments. One with a matrix returns a tuple with the
+        results of its combinations, one that is skipped None. Raises NeedFailed when one fails.
         """
-        results = list(map(self._mine, self._need(self._call, needed)))
+        groups = [calls_of(one) for one in needed]
+        made = iter(list(map(self._mine, self._need(self._call, [call for calls in groups for call in calls]))))
+        results = [
+            tuple(next(made) for _ in calls) if is_matrix(one) else next(made)
+            for one, calls in zip(needed, groups, strict=True)
+        ]
         return results[0] if len(results) == 1 else tuple(results)
+
+    def target(self, name: str) -> "Opening[Self]":
+        """A target in this one, for the length of a block: `with t.target("linux") as child:`.
+
+        It has a row and a log of its own, and can do what this one can: from `child.print` to `child.target`. It fails
+        with the exception that leaves its block, and so does this one, unless its body catches that. Blocks may be in
+        several threads. MagnetfileError for a name that is empty or longer than a line.
+        """
+        from magnet.nesting import Opening  # most targets have none in them
+
+        return Opening(self, name, self._make_child)
+
+    def _make_child(self, vertex: Vertex, wait_for: "WaitFor") -> Self:
+        def need(call: Call[Any], needed: Iterable[Needed]) -> list[Any]:
+            wanted = list(needed)
+            wait_for(digest(self.project.name, as_call(one)) for one in wanted)
+            return self._need(call, wanted)
+
+        return type(self)(self._call, vertex, self._session, need, self._children)
 
     def _mine(self, result: Any) -> Any:
         """What a target returned; what is done with a container that it started is told in this target's log."""

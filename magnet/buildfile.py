@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar,
 
 from magnet.envs import Declarations, Imported, Variable, declaring
 from magnet.errors import MagnetError, MagnetfileError, UsageError, did_you_mean
+from magnet.policy import PLAIN, Condition, Policy
 from magnet.values import frozen, replace
 
 if TYPE_CHECKING:
     from inspect import Parameter, Signature
+
+    from magnet.matrix import Axes
 
 MAGNETFILE = "magnetfile.py"
 
@@ -30,7 +33,8 @@ R = TypeVar("R", covariant=True)
 class Target(Generic[P, R]):
     """A named piece of a build: a function of a magnetfile, and what is declared about it.
 
-    Calling a target runs nothing: it gives a Call with these arguments, for `t.need` or `needs=`.
+    Calling a target runs nothing: it gives a Call with these arguments, for `t.need` or `needs=`; of a target with a
+    `matrix`, whose axes need not be given, a Matrix of calls.
     """
 
     function: Callable[Concatenate[Any, P], R]
@@ -40,19 +44,40 @@ class Target(Generic[P, R]):
     is_default: bool = False
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
+    policy: Policy = PLAIN
+    matrix: "Axes" = ()
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> "Call[R]":
         """The call of this target with these arguments."""
         if self.takes_nothing and not args and not kwargs:
             return Call(self)
         try:
-            bound = self.signature.bind(*args, **kwargs)
+            return self._combined(args, kwargs) if self.matrix else self._bound(args, kwargs)
         except TypeError as error:
             raise MagnetfileError(
                 f"target `{self.name}`: {error}", hint=f"it is `{self.name}{self.signature}`"
             ) from None
+
+    def _bound(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> "Call[R]":
+        bound = self.signature.bind(*args, **kwargs)
         bound.apply_defaults()
         return Call(self, tuple(bound.arguments.items()))
+
+    def _combined(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """The calls of all combinations with the values that are given of some axes."""
+        from inspect import BoundArguments
+
+        from magnet import matrix
+
+        given = self.signature.bind_partial(*args, **kwargs)
+        chosen = {name: [given.arguments[name]] for name, _ in self.matrix if name in given.arguments}
+        for name, (value,) in chosen.items():
+            matrix.check_chosen(self.matrix, name, value, self.name)
+        calls = []
+        for one in matrix.combinations(self.matrix, chosen):
+            whole = BoundArguments(self.signature, {**given.arguments, **one})
+            calls.append(self._bound(whole.args, whole.kwargs))
+        return Matrix(tuple(calls))
 
     @property
     def signature(self) -> "Signature":
@@ -115,9 +140,19 @@ class Call(Generic[R]):
         if not self.arguments:
             return self.target.name
         parameters = self.target.signature.parameters
-        shown = [
-            f"{name}={_shown(value)}" for name, value in self.arguments if not _is_default(parameters[name], value)
-        ]
+        axes = dict(self.target.matrix)
+        return self._with(
+            name for name, value in self.arguments if name in axes or not _is_default(parameters[name], value)
+        )
+
+    @property
+    def work(self) -> str:
+        """What its builds are remembered by: its target's name, with the place in the target's matrix."""
+        return self._with(name for name, _ in self.target.matrix)
+
+    def _with(self, names: Iterable[str]) -> str:
+        values = dict(self.arguments)
+        shown = [f"{name}={_shown(values[name])}" for name in names]
         return f"{self.target.name}({', '.join(shown)})" if shown else self.target.name
 
     def run(self, t: Any) -> R:
@@ -129,6 +164,13 @@ class Call(Generic[R]):
 
         bound = BoundArguments(self.target.signature, OrderedDict(self.arguments))
         return self.target.function(t, *bound.args, **bound.kwargs)
+
+
+@frozen
+class Matrix(Generic[R]):
+    """The calls of a target with a matrix, one for each combination, in the order in which the matrix has them."""
+
+    calls: tuple[Call[R], ...]
 
 
 def _is_plain(function: Callable[..., Any]) -> bool:
@@ -169,6 +211,17 @@ def as_call(needed: Needed) -> Call[Any]:
     )
 
 
+def is_matrix(needed: Needed) -> bool:
+    """Whether it stands for the combinations of a matrix, and comes to a tuple of results."""
+    return isinstance(needed, Matrix) or (isinstance(needed, Target) and bool(needed.matrix))
+
+
+def calls_of(needed: Needed) -> tuple[Call[Any], ...]:
+    """The calls that are meant: one, or those of a matrix."""
+    made: Any = needed() if is_matrix(needed) and isinstance(needed, Target) else needed
+    return made.calls if isinstance(made, Matrix) else (as_call(made),)
+
+
 _collected: ContextVar[list[Target[..., Any]] | None] = ContextVar("collected", default=None)
 
 
@@ -183,7 +236,28 @@ def target(
     default: bool = False,
     inputs: Globs = (),
     outputs: Globs = (),
+    timeout: float | str | None = None,
+    retries: int = 0,
+    only_if: Condition = True,
+    platforms: Iterable[str] | str = (),
+    weight: int = 1,
 ) -> Callable[[Callable[Concatenate[Any, P], R]], Target[P, R]]: ...
+@overload
+def target(
+    *,
+    name: str | None = None,
+    needs: Iterable[Needed] = (),
+    aliases: Iterable[str] | str = (),
+    default: bool = False,
+    inputs: Globs = (),
+    outputs: Globs = (),
+    timeout: float | str | None = None,
+    retries: int = 0,
+    only_if: Condition = True,
+    platforms: Iterable[str] | str = (),
+    weight: int = 1,
+    matrix: Mapping[str, Iterable[Any]],
+) -> Callable[[Callable[Concatenate[Any, P], R]], Target[..., tuple[R, ...]]]: ...
 def target(
     function: Callable[Concatenate[Any, P], R] | None = None,
     /,
@@ -194,7 +268,13 @@ def target(
     default: bool = False,
     inputs: Globs = (),
     outputs: Globs = (),
-) -> Target[P, R] | Callable[[Callable[Concatenate[Any, P], R]], Target[P, R]]:
+    timeout: float | str | None = None,
+    retries: int = 0,
+    only_if: Condition = True,
+    platforms: Iterable[str] | str = (),
+    weight: int = 1,
+    matrix: Mapping[str, Iterable[Any]] | None = None,
+) -> Any:
     """Make a function a target.
 
     `name` replaces the function's name, in which underscores become dashes; `a:b` puts it into the namespace `a`.
@@ -202,10 +282,16 @@ def target(
 
     With `inputs`, `outputs` or both, paths and globs relative to the magnetfile's directory, it is skipped when nothing
     changed since it last succeeded, and its outputs are put back if they are gone: see `magnet.skipping`.
+
+    `timeout`, in seconds or as "5m", is the longest that it may work, `retries` how often it is tried again after a
+    failure. It is skipped where `only_if`, or what that returns, is False, and on machines that are none of
+    `platforms`. It takes `weight` of the slots of `--jobs`. A `matrix` of values of its parameters makes it one target
+    for each combination.
     """
+    policy = Policy(timeout, retries, only_if, platforms, weight)  # type: ignore[arg-type]
 
     def decorate(function: Callable[Concatenate[Any, P], R]) -> Target[P, R]:
-        return _make(function, name, tuple(needs), _words(aliases), default, inputs, outputs)
+        return _make(function, name, tuple(needs), _words(aliases), default, inputs, outputs, policy, matrix)
 
     return decorate if function is None else decorate(function)
 
@@ -227,13 +313,20 @@ class Namespace:
         default: bool = False,
         inputs: Globs = (),
         outputs: Globs = (),
+        timeout: float | str | None = None,
+        retries: int = 0,
+        only_if: Condition = True,
+        platforms: Iterable[str] | str = (),
+        weight: int = 1,
+        matrix: Mapping[str, Iterable[Any]] | None = None,
     ) -> Any:
         """Make a function a target of this namespace; the options are those of `magnet.target`."""
+        policy = Policy(timeout, retries, only_if, platforms, weight)  # type: ignore[arg-type]
 
         def decorate(function: Callable[Concatenate[Any, P], R]) -> Target[P, R]:
             full = f"{self.name}:{name or _target_name(function)}"
             prefixed = tuple(f"{self.name}:{alias}" for alias in _words(aliases))
-            return _make(function, full, tuple(needs), prefixed, default, inputs, outputs)
+            return _make(function, full, tuple(needs), prefixed, default, inputs, outputs, policy, matrix)
 
         return decorate if function is None else decorate(function)
 
@@ -254,6 +347,8 @@ def _make(
     default: bool,
     inputs: Globs,
     outputs: Globs,
+    policy: Policy,
+    matrix: Mapping[str, Iterable[Any]] | None,
 ) -> Target[P, R]:
     made: Target[P, R] = Target(function, name or _target_name(function), needs, aliases, default)
     if not _takes_any(function):
@@ -262,12 +357,35 @@ def _make(
         )
     if inputs or outputs:
         made = replace(made, inputs=_patterns(made, "inputs", inputs), outputs=_patterns(made, "outputs", outputs))
-    for needed in needs:
+    if policy != PLAIN or matrix is not None or any(map(is_matrix, needs)):
+        made = _planned(made, policy, matrix)
+    for needed in made.needs:
         as_call(needed)
     collected = _collected.get()
     if collected is not None and not function.__name__.startswith("_"):
         collected.append(made)
     return made
+
+
+def _planned(made: Target[P, R], policy: Policy, matrix: Mapping[str, Iterable[Any]] | None) -> Target[P, R]:
+    """The target with its policy and its matrix; of a matrix that it needs, it needs all calls."""
+    from magnet import matrix as matrices  # few targets have any of this
+    from magnet.policy import checked
+
+    where = f"{made.place}: target `{made.name}`"
+    if matrix is not None and made.outputs:
+        raise MagnetfileError(
+            f"{where}: all combinations of its matrix would have the same `outputs`",
+            hint="leave `outputs` out, or declare them at a target that needs this one",
+        )
+    needs = (one for needed in made.needs for one in (calls_of(needed) if is_matrix(needed) else (needed,)))
+    axes = () if matrix is None else matrices.checked(matrix, _axis_names(made.signature), where)
+    return replace(made, policy=checked(policy, where), needs=tuple(needs), matrix=axes)
+
+
+def _axis_names(signature: "Signature") -> list[str]:
+    rest = ("VAR_POSITIONAL", "VAR_KEYWORD")
+    return [name for name, parameter in signature.parameters.items() if parameter.kind.name not in rest]
 
 
 def _takes_any(function: Callable[..., Any]) -> bool:

@@ -77,7 +77,7 @@ class Builder:
             return Built(self._by_engine(prepared))
         key = cache_key(prepared)
         force = force or prepared.recipe.no_cache
-        with self._cache(prepared).claim(key, lambda: self.shell.children.is_stopping, force=force) as found:
+        with self._cache(prepared).claim(key, lambda: self.shell.children.must_end, force=force) as found:
             if isinstance(found, Hit):
                 self.shell.say(f"CACHED {reference(key.digest)}")
                 self.backend.retag(found.image, prepared.recipe.tags, self.shell, prepared.seen)

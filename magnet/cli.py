@@ -3,17 +3,22 @@
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from magnet import buildfile
 from magnet.backends import remove_containers
-from magnet.buildfile import Buildfile, Call
+from magnet.buildfile import Buildfile, Call, Target, calls_of
 from magnet.envs import Variable, secret_values
 from magnet.errors import Finished, MagnetError, UsageError
 from magnet.failures import report
 from magnet.settings import NAMES, Settings, read_plain
 from magnet.values import replace
+
+if TYPE_CHECKING:
+    from magnet.watch import Watch
+    from magnet.watching import Start
 
 _OWN = ("cache", "logs", "doctor", "backends", "completion", "init", "envs")
 """The commands that are not about a target, and are done here."""
@@ -54,6 +59,7 @@ def _parse(words: Sequence[str]) -> Settings:
 
 
 def _run(settings: Settings, environ: Mapping[str, str]) -> int:
+    start = _start(environ) if settings.watch else None
     if settings.directory:
         try:
             os.chdir(settings.directory)
@@ -68,18 +74,44 @@ def _run(settings: Settings, environ: Mapping[str, str]) -> int:
         return _run(replace(settings, words=words, directory=None), environ)
     if settings.words[:1] and settings.words[0] in _OWN and not settings.list_targets:
         return _command(settings, environ)
+    if start is None:
+        return _targets(settings, environ)
+    if settings.list_targets:
+        raise UsageError("--watch and --list cannot be had together", hint="ask one after the other")
+    from magnet import watching  # few runs are watched
+
+    once = partial(_targets, settings, environ)
+    return watching.run(once, start, _magnetfile(settings.file), is_quiet=settings.progress == "quiet")
+
+
+def _start(environ: Mapping[str, str]) -> "Start":
+    from magnet.watching import Start
+
+    return Start.taken(environ)
+
+
+def _targets(settings: Settings, environ: Mapping[str, str], watch: "Watch | None" = None) -> int:
+    """Run the targets that the words name, or list what there is; what is looked at is noted by `watch`."""
     loaded = _load(settings.file, environ)
     if settings.list_targets:
         _list(loaded)
         return 0
+    if watch:
+        from magnet.skipping import modules
+
+        watch.note(map(Path, modules()))
+        watch.note(loaded.path.parent / one.source for one in loaded.imported.values())
+        watch.leave_out(target.outputs for target in loaded.targets)
     calls = _calls(settings.words, loaded)
     if not calls and loaded.default is None:
+        if watch:
+            raise UsageError("--watch needs a target", hint="`magnet --list` shows what there is")
         _list(loaded)
         return 0
     # Imported here: what only asks for the list of targets does not wait for it.
     from magnet.execution import execute
 
-    return execute(_labelled(calls or [loaded.default()]), loaded, settings, environ)  # type: ignore[misc]
+    return execute(_labelled(calls or calls_of(loaded.default)), loaded, settings, environ, watch)  # type: ignore[arg-type]
 
 
 def _calls(words: Sequence[str], loaded: Buildfile) -> list[Call[Any]]:
@@ -102,6 +134,7 @@ def _command(settings: Settings, environ: Mapping[str, str]) -> int:
         "--summary": settings.summary,
         "--trace": settings.trace,
         "--timeline": settings.timeline,
+        "--watch": settings.watch,
     }
     if given_for_nothing := [f"`{option}`" for option, is_given in about_targets.items() if is_given]:
         raise UsageError(f"{given_for_nothing[0]} is about targets, and `{settings.words[0]}` is none")
@@ -158,7 +191,10 @@ def _command(settings: Settings, environ: Mapping[str, str]) -> int:
 def _labelled(calls: Sequence[Call[Any]]) -> list[Call[Any]]:
     """The calls with their targets' names alone, where that tells them apart: whoever typed arguments knows them."""
     names = [call.target.name for call in calls]
-    return [replace(call, label=call.target.name) if names.count(call.target.name) == 1 else call for call in calls]
+    return [
+        replace(call, label=call.target.name) if names.count(call.target.name) == 1 and not call.target.matrix else call
+        for call in calls
+    ]
 
 
 def _load(file: Path | None, environ: Mapping[str, str]) -> Buildfile:
@@ -202,9 +238,7 @@ def _list(loaded: Buildfile) -> None:
         print(f"No {buildfile.MAGNETFILE} in {loaded.root} or above; these targets come with magnet.\n")
     names = {target: ", ".join((target.name, *target.aliases)) for target in loaded.targets}
     print("Targets:")
-    _print_columns(
-        [(name, target.summary + (" (default)" if target.is_default else "")) for target, name in names.items()]
-    )
+    _print_columns([(name, _about(target)) for target, name in names.items()])
     if loaded.variables:
         from magnet.redact import Redactor
 
@@ -215,6 +249,18 @@ def _list(loaded: Buildfile) -> None:
 
 def _described(variable: Variable) -> str:
     return f"{variable.help} (required)".lstrip() if variable.is_missing else variable.help
+
+
+def _about(target: Target[..., Any]) -> str:
+    """The first line of a target's help, and in brackets what else is to be known of it."""
+    found = ["default"] if target.is_default else []
+    if target.matrix:
+        from magnet import matrix  # few targets have one
+
+        found.append(matrix.told(target.matrix))
+    if target.policy.may_skip:
+        found.append(target.policy.conditions)
+    return " ".join(filter(None, (target.summary, f"({', '.join(found)})" if found else "")))
 
 
 def _print_columns(rows: Sequence[tuple[str, str]]) -> None:

@@ -217,7 +217,7 @@ class Container:
             checked = ask(command, timeout=min(_LONGEST_CHECK, timeout), cwd=self._shell.cwd)
             if checked.returncode == 0:
                 return self
-            if self._shell.children.is_stopping:
+            if self._shell.children.must_end:
                 raise Canceled
             self._check_running()
             if time.monotonic() > deadline:

@@ -66,9 +66,13 @@ class Downloading(Acting):
                     self._skipped.append(is_cached)
                     self._took.append(took if is_cached else None)
         finally:
-            for one in self._downloads:
-                one.give_up()
+            self.give_up_downloads()
         return result
+
+    def give_up_downloads(self) -> None:
+        """Let no download go on that this target began."""
+        for one in self._downloads:
+            one.give_up()
 
     def _begin(self, source: "Source", checksum: "Checksum | None", strip: int | None) -> "Download":
         from magnet.downloads.handle import Download
@@ -81,7 +85,7 @@ class Downloading(Acting):
         return Download(
             source.shown,
             lambda one: fetched(downloads, source, checksum, strip, telling, one.check),
-            lambda: self._session.children.is_stopping,
+            lambda: self._children.must_end,
             lambda: telling.end(error=str(Canceled()), canceled=True),
         )
 

@@ -5,7 +5,7 @@ MagnetError                 1
  │   └─ MagnetfileError     2   the magnetfile, or a value in it, is wrong
  ├─ EngineError             3   no usable engine, or it lacks a feature
  ├─ CommandFailed           1   a program ended with a failure; carries its exit code
- │   ├─ TimedOut            1   a program was ended because its time was over; carries its exit code, too
+ │   ├─ TimedOut            1   a program, or all of a target, was ended because its time was over
  │   ├─ ContainerFailed     1   a container's own program did; its code is magnet's for a lone target
  │   └─ BuildFailed         1   a step of a build did; carries its name
  ├─ NeedFailed              1   a target that was needed failed; that target reports why
@@ -52,7 +52,7 @@ class CommandFailed(MagnetError):
 
 
 class TimedOut(CommandFailed):
-    """A program was ended with `returncode`, for its time was over."""
+    """A program, or all that a target ran, was ended with `returncode`, for its time was over."""
 
 
 class ContainerFailed(CommandFailed):
@@ -102,6 +102,15 @@ class Finished(Exception):
     def __init__(self, exit_code: int) -> None:
         super().__init__(exit_code)
         self.exit_code = exit_code
+
+
+def message_of(error: BaseException) -> str:
+    """What happened, in one line: the message of an error of ours, and what Python says of any other."""
+    if isinstance(error, MagnetError):
+        return error.message
+    if isinstance(error, SystemExit):
+        return f"it called sys.exit({error.code!r})"
+    return ": ".join(filter(None, (type(error).__name__, str(error))))
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:

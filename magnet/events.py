@@ -9,14 +9,18 @@ from typing import Protocol
 
 from magnet.values import frozen
 
+WITHIN = " > "
+"""What stands between the names of a target and of one in it, where a line of text tells both."""
+
 
 @frozen
 class Vertex:
     """A node of the build graph and where it stands; a later Vertex of one digest replaces an earlier one.
 
     `inputs` are the digests of the vertexes that it waits for, or has waited for. Magnet's own are `canceled`, which
-    BuildKit writes into `error`; `parent`, the vertex that this one is a part of: a target's for a step of an engine;
-    and `took`, for what is cached: the nanoseconds that it took when it was done, where that is known.
+    BuildKit writes into `error`; `parent`, the vertex that this one is a part of: a target's for a step of an engine,
+    and for a target in it, which then `is_child`; `took`, for what is cached: the nanoseconds that it took when it was
+    done, where that is known; and `skipped`: why a target was not run here and now, though nothing failed.
     """
 
     digest: str
@@ -29,6 +33,22 @@ class Vertex:
     canceled: bool = False
     parent: str = ""
     took: int | None = None
+    is_child: bool = False
+    skipped: str = ""
+
+    @property
+    def is_target(self) -> bool:
+        """Whether it is a target, also one in another, and no step of an engine."""
+        return self.is_child or not self.parent
+
+
+def because(name: str, error: str) -> str:
+    """The error of a target that failed because one in it did.
+
+    >>> because("lint", because("python", "exit code 1"))
+    '`lint`: `python`: exit code 1'
+    """
+    return f"`{name}`: {error}"
 
 
 @frozen

@@ -21,7 +21,7 @@ from magnet.redact import Redactor
 from magnet.running import Run, digest
 from magnet.session import Session
 from magnet.settings import Settings, is_on
-from magnet.values import frozen
+from magnet.values import frozen, replace
 from magnet.workspace import BUILD_DIRECTORY, Workspace, prepare_build_directory
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from magnet.progress.display import Display
     from magnet.progress.following import Told
     from magnet.questions import Question
+    from magnet.watch import Watch
 
 INTERRUPTED = 130
 
@@ -50,6 +51,7 @@ class Plan:
     question: "Question | None"
     secrets: tuple[str, ...]
     told: "Told | None"
+    watch: "Watch | None" = None
 
     @property
     def is_dry(self) -> bool:
@@ -62,9 +64,15 @@ class Plan:
         return self.loaded.root / BUILD_DIRECTORY / "magnet" / self.project.name
 
 
-def execute(calls: Sequence[Call[Any]], loaded: Buildfile, settings: Settings, environ: Mapping[str, str]) -> int:
-    """Run the calls, and report what failed; the exit code."""
-    plan = _plan(calls, loaded, settings, environ)
+def execute(
+    calls: Sequence[Call[Any]],
+    loaded: Buildfile,
+    settings: Settings,
+    environ: Mapping[str, str],
+    watch: "Watch | None" = None,
+) -> int:
+    """Run the calls, and report what failed; the exit code. What is looked at is noted by `watch`."""
+    plan = replace(_plan(calls, loaded, settings, environ), watch=watch)
     redactor = Redactor(plan.secrets)
     if plan.is_dry:
         return _Execution(plan, redactor, None).run()
@@ -193,6 +201,7 @@ class _Execution:
             question=plan.question,
             secrets=plan.secrets,
             learn=self._redactor.learn,
+            watch=plan.watch,
         )
         return Run(
             session,
@@ -207,6 +216,8 @@ class _Execution:
     def _until_done(self) -> interrupts.Ending:
         with importing_from(self._plan.loaded.path.parent), interrupts.resting(lambda: self._consumer.terminal("")):
             ending = interrupts.until_done(self._run, list(self._plan.calls))
+        if self._plan.watch:
+            self._plan.watch.is_interrupted = ending != "done"
         try:
             self._consumer.finish(timeout=ABANDONED if ending == "abandoned" else None)
         except Exception as error:  # of a display or the logs; what is left to do is done all the same
@@ -221,8 +232,10 @@ class _Execution:
         if plan.question is not None and not self._run.failures:
             plan.question.print(sys.stdout, as_json=plan.settings.as_json)
         for failure in self._run.failures:
-            log = self._logs.path(digest(plan.project.name, failure.call)) if self._logs else None
-            where = f"target `{failure.call.name}`: "
+            child = failure.child
+            vertex = child.vertex if child else digest(plan.project.name, failure.call)
+            log = self._logs.path(vertex) if self._logs else None
+            where = f"target `{child.path if child else failure.call.name}`: "
             report(failure.error, sys.stderr, where, log=log, hide=self._redactor.text, service=self._service)
         if ending != "done":
             report(interrupts.ERRORS[ending], sys.stderr)
@@ -245,7 +258,11 @@ class _Execution:
         if not self._run.failures:
             return 1 if self._lost else 0
         first = self._run.failures[0]
-        if isinstance(first.error, ContainerFailed) and [call.key for call in self._plan.calls] == [first.call.key]:
+        if (
+            first.child is None
+            and isinstance(first.error, ContainerFailed)
+            and [call.key for call in self._plan.calls] == [first.call.key]
+        ):
             code = first.error.returncode
             return code if code > 0 else 128 - code
         return first.error.exit_code

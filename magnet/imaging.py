@@ -149,12 +149,12 @@ class Imaging(Acting):
         from magnet.building import Builder
 
         session, backend = self._session, self.backend
-        builder = Builder(
-            backend, self._shell, session.workspace, self._call.target.name, session.hide, session.imported
-        )
+        if session.watch is not None:
+            session.watch.note_build(recipe, self.project.root)
+        builder = Builder(backend, self._shell, session.workspace, self._build_name, session.hide, session.imported)
         prepared = builder.prepare(recipe, self.project.root, session.index())
         if session.question is not None:
-            return session.question(self.name, builder, prepared) or Image(id="", tags=recipe.tags)
+            return session.question(self._path, builder, prepared) or Image(id="", tags=recipe.tags)
         if session.dry_run:
             return builder.print_command(prepared)
         built = builder.build(prepared, session.index(), force=session.force)

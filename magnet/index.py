@@ -43,6 +43,11 @@ class Tree:
         """The entries, sorted by path."""
         return in_order(entries_of(self._snapshot))
 
+    @property
+    def is_as_it_was(self) -> bool:
+        """Whether everything is as it was seen; False, too, where that cannot be known."""
+        return is_unchanged(self._snapshot)
+
     @cached_property
     def size(self) -> int:
         """The bytes of all files."""

@@ -30,7 +30,7 @@ ERRORS = {
 
 def until_done(run: "Run", calls: "list[Call[Any]]") -> Ending:
     """Run to the end, or to an interrupt: then stop everything."""
-    with _heard():
+    with heard():
         try:
             run.scheduler.run(calls)
             run.session.remove_started()
@@ -53,7 +53,7 @@ def _stopped(run: "Run") -> Ending:
 
 
 @contextmanager
-def _heard() -> Iterator[None]:
+def heard() -> Iterator[None]:
     """Let all signals that ask for an end raise KeyboardInterrupt within the block."""
 
     def interrupt(number: int, frame: object) -> None:

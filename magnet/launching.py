@@ -15,7 +15,7 @@ from magnet.asked import (
     texts,
 )
 from magnet.backends.options import MOUNT_OPTIONS, RUN_OPTIONS, parse_options
-from magnet.errors import ContainerFailed, MagnetfileError
+from magnet.errors import ContainerFailed, MagnetfileError, TimedOut
 from magnet.model import (
     RUN_LABEL,
     Image,
@@ -27,7 +27,7 @@ from magnet.model import (
     RunResult,
     Secret,
 )
-from magnet.process import ending
+from magnet.process import ask, ending
 from magnet.values import replace
 
 if TYPE_CHECKING:
@@ -86,9 +86,10 @@ class Launching(Acting):
 
         if tty and not self._session.dry_run and not os.isatty(0):
             raise MagnetfileError("`tty` needs a terminal, and stdin is none", hint="leave out `tty` (`-t`)")
+        container = self._container_id()
         request = self._request(
             image, command, entrypoint=entrypoint, user=user, mounts=mounts, env=env, workdir=workdir, network=network,
-            privileged=privileged, read_only=read_only, name=name, labels=labels, options=(
+            privileged=privileged, read_only=read_only, name=name, labels=self._marked(labels, container), options=(
                 *parse_options(options, RUN_OPTIONS + MOUNT_OPTIONS),
                 *run_options(
                     tmpfs=tmpfs, volumes=volumes, ulimits=ulimits, shm_size=shm_size, add_hosts=add_hosts, init=init,
@@ -101,10 +102,14 @@ class Launching(Acting):
         with ExitStack() as used:
             request = self._provided(request, secrets, used, keep=not remove)
             write = used.enter_context(self._attached()) if attach and not tty else None
-            result = self.backend.run(
-                request, self._shell, self._container_id(), stdin=stdin, write=write, pull=pull_policy(pull),
-                platform=Platform.parse(platform) if platform else None,
-            )  # fmt: skip
+            try:
+                result = self.backend.run(
+                    request, self._shell, container, stdin=stdin, write=write, pull=pull_policy(pull),
+                    platform=Platform.parse(platform) if platform else None,
+                )  # fmt: skip
+            except TimedOut:
+                self._remove_marked(container)
+                raise
         if check and result.returncode != 0:
             words = " ".join(map(str, command)) or reference(image)
             raise ContainerFailed(
@@ -170,9 +175,10 @@ class Launching(Acting):
             ),
         )  # fmt: skip
         request = replace(request, remove=False, detach=True)
+        session = self._session  # a target in a target has it no longer when it has ended, and its container may run on
         started = Started(
             self.backend, self._shell, name=name or container, image=request.image, health=command_of(health),
-            secrets=lambda: self._session.secrets, keep=keep,
+            secrets=lambda: session.secrets, keep=keep,
         )  # fmt: skip
         try:
             result = self.backend.run(
@@ -227,6 +233,20 @@ class Launching(Acting):
             labels={**texts(labels), RUN_LABEL: self._session.workspace.run_id},
             options=options,
         )
+
+    def _marked(self, labels: Mapping[str, object] | None, container: str) -> dict[str, object]:
+        """The labels of a container that is to be run, which can be found among others where it may be ended early."""
+        from magnet.container import LABEL
+
+        is_limited = self._children is not self._session.children
+        return {**(labels or {}), **({LABEL: container} if is_limited else {})}
+
+    def _remove_marked(self, container: str) -> None:
+        """Remove a container whose time was over: to end the engine's client need not end it."""
+        from magnet.container import LABEL
+
+        if found := ask(self.backend.labeled_command(LABEL, container)).stdout.decode().split():
+            self._shell.clean(self.backend.remove_containers_command(found))
 
     def _container_id(self) -> str:
         return f"{self._session.workspace.run_id}-{self._session.workspace.number()}"

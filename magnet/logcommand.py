@@ -4,7 +4,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -12,18 +12,20 @@ import click
 
 from magnet import parameters, runs
 from magnet.errors import UsageError, did_you_mean
+from magnet.events import WITHIN
 from magnet.logs import LATEST
 from magnet.owncommands import complete_targets
 from magnet.progress.trace import plain_lines, seconds
 from magnet.runs import Past
-from magnet.values import frozen
+from magnet.values import frozen, replace
 from magnet.workspace import BUILD_DIRECTORY
 
 _HELP = """Print the logs of targets.
 
 Without TARGET, all logs of the run, in the order in which the targets began, each under a line with its name. TARGET is
 a name as it was typed, a name with its arguments as in `build(tag=x)`, or that of a log's file. `build` alone means
-all logs of `build`, whatever its arguments were.
+all logs of `build`, whatever its arguments were. The logs of the targets in a target are printed with its own;
+`linux`, or `build > linux`, is one of them.
 
 What is printed are the bytes of the files, which are in `_build/logs`; on a terminal, its control sequences are left
 out.
@@ -40,7 +42,9 @@ _POLL = 0.1
 """Seconds between two looks at what is new."""
 
 _CHUNK = 1 << 20
-_HEADER = re.compile(rb"Name: (.*?)\nDigest: [^\n]*\nCached: [^\n]*\nStarted: ([^\n]*)\n", re.DOTALL)
+_HEADER = re.compile(
+    rb"Name: (.*?)\nDigest: [^\n]*\n(?:Parent: ([^\n]*)\n)?Cached: [^\n]*\nStarted: ([^\n]*)\n", re.DOTALL
+)
 _LONGEST_HEADER = 1 << 16
 
 
@@ -111,15 +115,23 @@ def _find_run(logs: Path, wanted: str) -> Path:
 
 @frozen
 class _Log:
-    """A log; `name` is that of its target, which is not known as long as the header is not written."""
+    """A log; `name` is that of its target, which is not known as long as the header is not written.
+
+    That of a target in another, whose log is `outer`, is a path: the names of both.
+    """
 
     path: Path
     name: str
     started: bytes
+    outer: "_Log | None" = None
 
     def is_meant(self, word: str) -> bool:
         """Whether the word is its name, or that of its file."""
         return word in (self.name, self.path.name)
+
+    def is_in(self, logs: "Collection[_Log]") -> bool:
+        """Whether it is one of the logs, or that of a target in one of them."""
+        return self in logs or (self.outer is not None and self.outer.is_in(logs))
 
 
 class _Logs:
@@ -136,15 +148,24 @@ class _Logs:
         except FileNotFoundError:
             names = []  # it is so old that another run has just removed it
         for name in names:
-            if name not in self._known and (log := _read_header(self._directory / name)):
-                self._known[name] = log
+            self._find(name)
         return sorted(self._known.values(), key=lambda log: (log.started, log.path))
+
+    def _find(self, name: str) -> _Log | None:
+        """The log in a file, as soon as its header is written."""
+        if name not in self._known and (found := _read_header(self._directory / name)):
+            log, parent = found
+            self._known[name] = log  # at once: somebody may have written a file that names itself
+            if parent and "/" not in parent and (outer := self._find(parent)):
+                self._known[name] = replace(log, name=f"{outer.name}{WITHIN}{log.name}", outer=outer)
+        return self._known.get(name)
 
     def chosen(self, words: Sequence[str]) -> tuple[list[_Log], list[str]]:
         """The logs of the targets that the words name, or all; and the words that name none."""
         logs = self.all()
         found = {word: _meant(word, logs) for word in words}
-        chosen = list(dict.fromkeys(log for word in words for log in found[word])) if words else logs
+        chosen = [log for word in words for log in logs if log.is_in(found[word])] if words else logs
+        chosen = list(dict.fromkeys(chosen))
         return chosen, [word for word in words if not found[word]]
 
     def none(self, word: str) -> UsageError:
@@ -155,10 +176,16 @@ class _Logs:
 
 
 def _meant(word: str, logs: Iterable[_Log]) -> list[_Log]:
-    return [log for log in logs if log.is_meant(word)] or [log for log in logs if log.name.startswith(f"{word}(")]
+    """The logs that a word names: by their names and files, by names without arguments, or as targets in others."""
+    return (
+        [log for log in logs if log.is_meant(word)]
+        or [log for log in logs if log.outer is None and log.name.startswith(f"{word}(")]
+        or [log for log in logs if log.name.endswith(f"{WITHIN}{word}")]
+    )
 
 
-def _read_header(path: Path) -> _Log | None:
+def _read_header(path: Path) -> tuple[_Log, str] | None:
+    """A log, and the name of the file of the target that it is in."""
     try:
         with open(path, "rb") as file:
             begin = file.read(_LONGEST_HEADER)
@@ -167,7 +194,9 @@ def _read_header(path: Path) -> _Log | None:
     match = _HEADER.match(begin)
     if not begin or (not match and len(begin) < _LONGEST_HEADER and runs.is_running(path.parent)):
         return None
-    return _Log(path, os.fsdecode(match[1] if match else path.name), match[2] if match else b"")
+    if not match:
+        return _Log(path, path.name, b""), ""
+    return _Log(path, os.fsdecode(match[1]), match[3]), os.fsdecode(match[2] or b"")
 
 
 def _print_logs(directory: Path, targets: Sequence[str], *, follow: bool) -> None:

@@ -2,18 +2,19 @@
 
 A file is: a header of fields (Name, Digest, Cached, Started, Completed), `-----`, all that the target printed and the
 engine said, `-----`, and what became of the vertex. The header is written when the target starts and once more,
-in its place, when it has ended.
+in its place, when it has ended. A target in another has a file as well, which names that of the outer one (`Parent:`),
+and is named there where it began (`Child:`).
 """
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 from urllib.parse import quote
 
-from magnet.events import SolveStatus, Vertex
+from magnet.events import SolveStatus, Vertex, because
 from magnet.values import frozen
 
 LATEST = "latest"
@@ -64,6 +65,9 @@ class LogFiles:
         self._restored: dict[str, bytes] = {}
         self._keepers: dict[str, Keep] = {}
         self._paths: dict[str, str] = {}
+        self._inner: dict[str, list[str]] = {}
+        self._told_within: dict[str, set[str]] = {}
+        self._bodies: dict[str, tuple[int, int]] = {}
         self._printed: set[str] = set()
         self._ended: dict[str, Vertex] = {}
         self._late: dict[str, tuple[Vertex, BinaryIO]] = {}
@@ -92,7 +96,7 @@ class LogFiles:
         ended = {vertex.digest: vertex for vertex in status.vertexes if vertex.completed is not None}
         for vertex in status.vertexes:
             if vertex.digest not in self._files and vertex.completed is None:
-                if vertex.parent:
+                if not vertex.is_target:
                     continue  # the steps of an engine stand in the log of their target
                 if vertex.digest in ended and not status.logs:
                     self._write(ended.pop(vertex.digest))
@@ -122,8 +126,19 @@ class LogFiles:
 
     def _open(self, vertex: Vertex) -> BinaryIO:
         file = os.fdopen(self._make(vertex), "r+b")
-        file.write(_header(vertex))
+        file.write(self._header(vertex))
+        if outer := self._files.get(vertex.parent):
+            self._inner.setdefault(vertex.parent, []).append(vertex.digest)
+            _end_line(outer)
+            outer.write(f"Child: {self._name(vertex.digest)}\n".encode())
         return file
+
+    def _header(self, vertex: Vertex) -> bytes:
+        return _header(vertex, self._name(vertex.parent) if vertex.parent in self._paths else "")
+
+    def _name(self, vertex: str) -> str:
+        """The name of a vertex's file."""
+        return os.path.basename(self._paths[vertex])
 
     def _write(self, vertex: Vertex) -> None:
         """Write the log of a vertex that began and ended at once, without a body; there may be a thousand of them."""
@@ -132,7 +147,7 @@ class LogFiles:
         end = b"\n" if log and not log.endswith(b"\n") else b""
         file = self._make(vertex)
         try:
-            left = memoryview(_header(vertex) + log + end + _trailer(vertex))
+            left = memoryview(self._header(vertex) + log + end + _trailer(vertex))
             while left:
                 left = left[os.write(file, left) :]
         finally:
@@ -149,7 +164,9 @@ class LogFiles:
 
     def _count(self, vertex: Vertex) -> None:
         self._cached += vertex.cached
-        self._failed += bool(vertex.error) and not vertex.canceled
+        if vertex.error and not vertex.canceled:
+            self._failed += vertex.error not in self._told_within.get(vertex.digest, ())
+            self._told_within.setdefault(vertex.parent, set()).add(because(vertex.name, vertex.error))
 
     def _make(self, vertex: Vertex) -> int:
         name = file_name(vertex.name)
@@ -165,7 +182,7 @@ class LogFiles:
         self._count(vertex)
         with file:
             file.write(self._restored.pop(vertex.digest, b""))
-            begin = len(_header(vertex))
+            begin = len(self._header(vertex))
             if file.tell() > begin:
                 self._printed.add(vertex.digest)
                 _end_line(file)
@@ -174,11 +191,40 @@ class LogFiles:
                 self._ended[vertex.digest] = vertex
             file.write(_trailer(vertex))
             keep = self._keepers.pop(vertex.digest, None)
+            self._bodies[vertex.digest] = (begin, end)
             if keep and not vertex.error:
-                file.seek(begin)
-                keep(file, end - begin)
+                self._hand_over(keep, file, vertex.digest)
             file.seek(0)
-            file.write(_header(vertex))
+            file.write(self._header(vertex))
+
+    def _hand_over(self, keep: Keep, file: BinaryIO, vertex: str) -> None:
+        """Hand over what a vertex printed, and after that what those in it did, each under the name of its file."""
+        begin, end = self._bodies[vertex]
+        file.seek(begin)
+        inner = list(self._all_in(vertex))
+        if not inner:
+            keep(file, end - begin)
+            return
+        from tempfile import TemporaryFile  # most targets have none in them
+
+        with TemporaryFile() as whole:
+            _copy(file, end - begin, whole)
+            for one in inner:
+                whole.write(f"\n==> {self._name(one)} <==\n".encode())
+                begin, end = self._bodies[one]
+                with open(self._paths[one], "rb") as log:
+                    log.seek(begin)
+                    _copy(log, end - begin, whole)
+            size = whole.tell()
+            whole.seek(0)
+            keep(whole, size)
+
+    def _all_in(self, vertex: str) -> Iterator[str]:
+        """The targets in one that have a log, and those in them, as they began."""
+        for one in self._inner.get(vertex, ()):
+            if one in self._bodies:
+                yield one
+                yield from self._all_in(one)
 
 
 def _end_line(file: BinaryIO) -> None:
@@ -188,12 +234,20 @@ def _end_line(file: BinaryIO) -> None:
         file.write(b"\n")
 
 
-def _header(vertex: Vertex) -> bytes:
+def _copy(file: BinaryIO, count: int, to: IO[bytes]) -> None:
+    """Copy so many bytes from where a file stands."""
+    while count and (data := file.read(min(count, 1 << 20))):
+        to.write(data)
+        count -= len(data)
+
+
+def _header(vertex: Vertex, parent: str) -> bytes:
     """The header; its length is the same before and after the vertex has ended."""
     completed = _NOT_YET if vertex.completed is None else timestamp(vertex.completed)
     fields = (
         f"Name: {vertex.name}",
         f"Digest: {vertex.digest}",
+        *([f"Parent: {parent}"] if parent else []),
         f"Cached: {'true' if vertex.cached else 'false':<5}",
         f"Started: {timestamp(vertex.started or 0)}",
         f"Completed: {completed:<{_STAMP_LENGTH}}",
@@ -208,6 +262,8 @@ def _trailer(vertex: Vertex) -> bytes:
     fields.append(f"Vertex: Duration {(completed - (vertex.started or completed)) / 1e9:.9f}s")
     if vertex.canceled:
         fields.append("Vertex: Canceled")
+    if vertex.skipped:
+        fields.append(f"Vertex: Skipped {vertex.skipped}")
     if vertex.error:
         fields.append(f"Vertex: Error {vertex.error}")
     return "".join(f"{line}\n" for line in (*fields, "-----")).encode(errors="surrogateescape")

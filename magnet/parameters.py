@@ -24,8 +24,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import click
 
+from magnet import matrix
 from magnet.backends.options import OptionSpec
-from magnet.buildfile import Call, Target, as_call
+from magnet.buildfile import Call, Target, as_call, calls_of
 from magnet.errors import Finished, MagnetfileError, UsageError
 from magnet.redact import MASK
 from magnet.values import frozen
@@ -87,7 +88,7 @@ def parse_calls(
         _mask_defaults(command, secrets)
         own, rest = split(rest[1:], command)
         try:
-            calls.append(_call(target, command, own, outer))
+            calls += _calls(target, command, own, outer)
         except click.exceptions.Exit as done:
             raise Finished(done.exit_code) from done
     return calls
@@ -148,6 +149,8 @@ def _is_argument(parameter: inspect.Parameter, spec: Parameter) -> bool:
 
 def _click_parameters(target: Target[..., Any], parameter: inspect.Parameter, annotation: Any) -> list[click.Parameter]:
     annotation, marker = _unwrap(annotation)
+    if parameter.name in dict(target.matrix):
+        return [_axis_option(target, parameter, marker)]
     if isinstance(marker, EngineOptions):
         return [_engine_option(spec) for spec in marker.specs]
     spec = marker or Parameter()
@@ -162,6 +165,19 @@ def _click_parameters(target: Target[..., Any], parameter: inspect.Parameter, an
         type_ = _type(target, annotation)
         return [click.Argument([parameter.name], type=type_, required=required, metavar=spec.metavar, **settings)]
     return [_option(target, parameter, annotation, spec, required=required)]
+
+
+def _axis_option(target: Target[..., Any], parameter: inspect.Parameter, marker: Any) -> click.Option:
+    """An option that chooses among the combinations of a matrix; without it, all values of the axis are meant."""
+    values = dict(target.matrix)[parameter.name]
+    names = marker.names if isinstance(marker, Parameter) else ()
+    said = marker.help if isinstance(marker, Parameter) else ""
+    return click.Option(
+        [parameter.name, *names, f"--{parameter.name.replace('_', '-')}"],
+        type=click.Choice([str(value) for value in values]),
+        multiple=True,
+        help=said or "Only these combinations of the matrix.",
+    )
 
 
 def _option(
@@ -303,12 +319,22 @@ def _values_after(word: str, options: dict[str, click.Option]) -> int:
     return 0
 
 
-def _call(target: Target[..., Any], command: click.Command, words: list[str], outer: Collection[str]) -> Call[Any]:
+def _calls(
+    target: Target[..., Any], command: click.Command, words: list[str], outer: Collection[str]
+) -> list[Call[Any]]:
     try:
         with command.make_context(f"magnet {target.name}", words) as context:
             values = context.params
     except click.UsageError as error:
         raise usage_error(error, target.name, outer) from error
+    chosen = {
+        name: [value for value in axis if str(value) in values[name]] for name, axis in target.matrix if values[name]
+    }
+    combined = matrix.combinations(target.matrix, chosen)
+    return [call for one in combined for call in calls_of(_call(target, command, {**values, **one}))]
+
+
+def _call(target: Target[..., Any], command: click.Command, values: dict[str, Any]) -> Call[Any]:
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
     for parameter in target.signature.parameters.values():

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Protocol
 
-from magnet.events import SolveStatus, Vertex, VertexLog, VertexStatus, VertexWarning
+from magnet.events import WITHIN, SolveStatus, Vertex, VertexLog, VertexStatus, VertexWarning
 from magnet.turns import Spool, Turns, Waiting
 from magnet.values import replace
 
@@ -53,6 +53,7 @@ class Printer:
     def __init__(self, write: Write, *, interleave: bool = False, frame: Frame | None = None) -> None:
         self._roots: dict[str, str] = {}
         self._vertexes: dict[str, Vertex] = {}
+        self._names: dict[str, str] = {}
         self._steps: dict[str, Turns] = {}
         self._spool = Spool()
         self._held: Waiting | None = None
@@ -65,6 +66,12 @@ class Printer:
             root = self._roots.setdefault(vertex.digest, self._roots.get(vertex.parent, vertex.digest))
             if root == vertex.digest:
                 self._vertexes[root] = vertex
+            elif vertex.is_child:
+                self._names[vertex.digest] = (
+                    f"{self._names.get(vertex.parent, self._vertexes[root].name)}{WITHIN}{vertex.name}"
+                )
+        if any(vertex.is_child for vertex in status.vertexes):
+            status = replace(status, vertexes=tuple(map(self._named, status.vertexes)))
         if status.transcript:
             status = replace(status, transcript=())
         if self._targets is not None:
@@ -98,6 +105,10 @@ class Printer:
         for steps in self._steps.values():
             steps.finish()
         self._page.leave()
+
+    def _named(self, vertex: Vertex) -> Vertex:
+        """A vertex; one of a target in another is called by the names of both."""
+        return replace(vertex, name=self._names[vertex.digest]) if vertex.digest in self._names else vertex
 
     def _print_target(self, target: str, status: SolveStatus) -> None:
         """Print what is said of a target whose turn it is, and of its steps."""
@@ -384,4 +395,6 @@ def _outcome(vertex: Vertex) -> str:
         return f"ERROR: {vertex.error}"
     if vertex.cached:
         return "CACHED"
+    if vertex.skipped:
+        return f"SKIPPED: {vertex.skipped}"
     return f"DONE {max((vertex.completed or 0) - (vertex.started or vertex.completed or 0), 0) / 1e9:.1f}s"

@@ -176,6 +176,15 @@ class Children:
         """The time that these children had, if it is over; no new child starts after that. Else nothing."""
         return self._expired or (self._within.expired if self._within else "")
 
+    @property
+    def must_end(self) -> bool:
+        """Whether no new child starts any more, for one reason or the other: then there is nothing to wait for."""
+        return self.is_stopping or bool(self.expired)
+
+    def some(self) -> "Children":
+        """Children that are among these, and can be ended apart from the rest."""
+        return Children(self._registered, within=self)
+
     @contextmanager
     def limited(self, seconds: float) -> Iterator["Children"]:
         """Children of which those that run are ended when the time is over; they, and later ones, raise TimedOut.
@@ -184,7 +193,7 @@ class Children:
         """
         from magnet.durations import spelled  # few targets have a limit
 
-        limited = Children(self._registered, within=self)
+        limited = self.some()
         timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), limited.expire, [spelled(seconds)])
         timer.daemon = True
         timer.start()

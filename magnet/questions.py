@@ -24,6 +24,9 @@ class Question(Protocol):
     def look(self, target: str, answer: Answer, inputs: Tree | None) -> bool:
         """Look at a target that is skipped when nothing changed; whether its builds are to be looked at as well."""
 
+    def leave_out(self, target: str, why: str) -> None:
+        """Take note of a target that is not run here and now."""
+
     def print(self, out: TextIO, *, as_json: bool) -> None:
         """Print what was found."""
 
@@ -55,6 +58,11 @@ class Explain:
         )
         return False
 
+    def leave_out(self, target: str, why: str) -> None:
+        """Note why it would not run."""
+        about = {"target": target, "dockerfile": "", "done": True, "reasons": [], "context": ""}
+        self._found.append({**about, "skipped": why})
+
     def print(self, out: TextIO, *, as_json: bool) -> None:
         """One line for each build, and one for each reason why it is to be done."""
         if as_json:
@@ -62,6 +70,8 @@ class Explain:
             return
         for build in self._found:
             state = "to do" if not build["done"] else "done, outputs to be put back" if build["reasons"] else "done"
+            if "skipped" in build:
+                state = f"skipped: {build['skipped']}"
             print(": ".join(filter(None, (build["target"], build["dockerfile"], state))), file=out)
             for reason in build["reasons"]:
                 print(f"  {reason}", file=out)
@@ -87,6 +97,9 @@ class Files:
             rows = sorted(_rows(inputs, lambda entry: "input"), key=lambda row: (-row["size"], row["path"]))
             self._found.append({"target": target, "dockerfile": "", "context": "", "files": rows})
         return True
+
+    def leave_out(self, target: str, why: str) -> None:
+        """Nothing: no file is looked at for it."""
 
     def print(self, out: TextIO, *, as_json: bool) -> None:
         """A table for each build: size in bytes, digest, path, and why it is there."""

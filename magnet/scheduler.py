@@ -1,4 +1,4 @@
-"""The ready loop: every call once per run, in parallel, with a slot for each that works.
+"""The ready loop: every call once per run, in parallel, with a slot for each that works, or as many as it weighs.
 
 A call runs in a thread of its own. While it waits for what it needs it gives its slot back, so that any depth of
 needs runs with a single slot.
@@ -34,33 +34,41 @@ It is called as well where nothing new is to be started, to say so; see `Schedul
 
 
 class _Slots:
-    """Slots that are had in the order in which they are asked for; what has begun goes before what has not."""
+    """Slots that are had in the order in which they are asked for; what has begun goes before what has not.
+
+    Whoever wants more than one waits for all of them, and nobody overtakes it meanwhile: it would wait for ever. What
+    is more than there are is all that there are.
+    """
 
     def __init__(self, number: int) -> None:
+        self._number = number
         self._free = number
-        self._waiting: deque[threading.Event] = deque()
+        self._waiting: deque[tuple[int, threading.Event]] = deque()
         self._lock = threading.Lock()
 
-    def ask(self, *, has_begun: bool = False) -> threading.Event:
-        """An event that is set when the slot is there."""
+    def ask(self, wanted: int, *, has_begun: bool = False) -> threading.Event:
+        """An event that is set when so many slots are there."""
         turn = threading.Event()
+        one = (min(wanted, self._number), turn)
         with self._lock:
-            if self._free:
-                self._free -= 1
-                turn.set()
-            elif has_begun:
-                self._waiting.appendleft(turn)
+            if has_begun:
+                self._waiting.appendleft(one)
             else:
-                self._waiting.append(turn)
+                self._waiting.append(one)
+            self._hand_out()
         return turn
 
-    def give_back(self) -> None:
-        """Let the next one have a slot."""
+    def give_back(self, wanted: int) -> None:
+        """Let the next ones have as many slots as were asked for."""
         with self._lock:
-            if self._waiting:
-                self._waiting.popleft().set()
-            else:
-                self._free += 1
+            self._free += min(wanted, self._number)
+            self._hand_out()
+
+    def _hand_out(self) -> None:
+        while self._waiting and self._waiting[0][0] <= self._free:
+            wanted, turn = self._waiting.popleft()
+            self._free -= wanted
+            turn.set()
 
 
 class _Node:
@@ -69,7 +77,8 @@ class _Node:
         self.done = threading.Event()
         self.result: Any = None
         self.error: BaseException | None = None
-        self.waits_for: set[str] = set()
+        self.waits_for: list[str] = []
+        self.waiting = 0
         self.needed: dict[str, str] = {}
 
 
@@ -117,17 +126,18 @@ class Scheduler:
         with self._lock:
             for call in calls:
                 self._refuse_cycle(waiting, call)
-            waiting.waits_for = {call.key for call in calls}
+            waiting.waits_for += [call.key for call in calls]
             waiting.needed |= {call.key: call.name for call in calls}
         nodes = self._start_all(calls)
-        self._slots.give_back()
+        self._leave_slot(waiting)
         try:
             for node in nodes:
                 node.done.wait()
         finally:
-            self._slots.ask(has_begun=True).wait()
+            self._take_slot(waiting)
             with self._lock:
-                waiting.waits_for = set()
+                for call in calls:
+                    waiting.waits_for.remove(call.key)
         failed = [node for node in nodes if node.error is not None]
         if failed:
             names = ", ".join(f"`{node.call.name}`" for node in failed)
@@ -162,13 +172,15 @@ class Scheduler:
             if node is not None:
                 return node
             node = self._nodes[call.key] = _Node(call)
-        found = self._look(call, depth) if call.target.is_skippable else None
+        # What may be skipped for another reason is looked at when its turn comes.
+        may_be_ready = call.target.is_skippable and not call.target.policy.may_skip
+        found = self._look(call, depth) if may_be_ready else None
         if found is not None:
             (node.result,) = found
             node.done.set()
             return node
         # A daemon, because a body that never ends must not outlive an interrupt.
-        arguments = (node, self._slots.ask())
+        arguments = (node, self._slots.ask(call.target.policy.weight))
         threading.Thread(target=self._work, args=arguments, name=call.name, daemon=True).start()
         return node
 
@@ -190,8 +202,27 @@ class Scheduler:
             if not self._keep_going:
                 self._stopped.set()
         finally:
-            self._slots.give_back()
+            self._slots.give_back(node.call.target.policy.weight)
             node.done.set()
+
+    def _leave_slot(self, node: _Node) -> None:
+        """Give the slot of a call back of which a thread waits, if that is the first."""
+        with self._lock:
+            node.waiting += 1
+            is_first = node.waiting == 1
+        if is_first:
+            self._slots.give_back(node.call.target.policy.weight)
+
+    def _take_slot(self, node: _Node) -> None:
+        """Wait for the slot of a call of which a thread goes on, if that was the last that waited.
+
+        The others go on without: the call cannot keep from those that they wait for what these need to run.
+        """
+        with self._lock:
+            node.waiting -= 1
+            is_last = node.waiting == 0
+        if is_last:
+            self._slots.ask(node.call.target.policy.weight, has_begun=True).wait()
 
     def _refuse_cycle(self, waiting: _Node, call: Call[Any]) -> None:
         path = self._path(call.key, waiting.call.key)

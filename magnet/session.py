@@ -3,9 +3,12 @@
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from blake3 import blake3
 
 from magnet.backends import choose
+from magnet.buildfile import Call
 from magnet.events import Clock, SolveStatus
 from magnet.model import EMPTY, Project
 from magnet.process import Children
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from magnet.downloads.fetching import Downloads
     from magnet.index import FileIndex
     from magnet.questions import Question
+    from magnet.watch import Watch
     from magnet.workspace import Workspace
 
 Emit = Callable[[SolveStatus], None]
@@ -46,6 +50,7 @@ class Session:
         question: "Question | None" = None,
         secrets: tuple[str, ...] = (),
         learn: Callable[[Iterable[str]], None] = lambda _: None,
+        watch: "Watch | None" = None,
     ) -> None:
         self.project = project
         self.workspace = workspace
@@ -61,11 +66,15 @@ class Session:
         self.offline = offline
         self.question = question
         self.secrets = secrets
+        self.watch = watch
         self._learn = learn
         self.started: list[Started] = []
+        # What ends each target in a target that still runs, as canceled, by the digest of its vertex.
+        self.open_children: dict[str, Callable[[], None]] = {}
         self._index: FileIndex | None = None
         self._downloads: Downloads | None = None
         self._backend: Backend | None = None
+        self._numbers: dict[tuple[str, str], int] = {}
         self._lock = threading.Lock()
 
     @property
@@ -86,8 +95,20 @@ class Session:
 
         with self._lock:
             if self._index is None:
-                self._index = FileIndex(self.workspace.cache / "files.sqlite")
+                make = self.watch.index if self.watch else FileIndex
+                self._index = make(self.workspace.cache / "files.sqlite")
             return self._index
+
+    def number(self, outer: str, name: str) -> int:
+        """How many targets of that name there have been in a target, this one included, by the outer one's digest."""
+        with self._lock:
+            self._numbers[outer, name] = number = self._numbers.get((outer, name), 0) + 1
+            return number
+
+    def end_children(self) -> None:
+        """End the targets in targets that still run, the latest first: as canceled."""
+        for end in reversed(list(self.open_children.values())):
+            end()
 
     def downloads(self) -> "Downloads":
         """The downloads of this run, from and into the store of the user."""
@@ -112,13 +133,22 @@ class Session:
             self.secrets += values
         self._learn(values)
 
-    def remove_started(self) -> None:
-        """Remove the containers that targets started and that are still there, the latest first; but not those kept."""
+    def remove_started(self, within: Children | None = None, *, kept: bool = False) -> None:
+        """Remove the containers that targets started and that are still there, the latest first.
+
+        These are all, or those that were started `within` these children; with `kept` also those that are to be kept.
+        """
         for one in reversed(self.started):
-            if not one.keep:
+            if within in (None, one.shell.children) and (kept or not one.keep):
                 one.remove(one.shell)
 
     def remove_leftovers(self) -> None:
         """Remove the containers of this run that an interrupt left."""
         if self._backend is not None:
             self._backend.remove_containers(self.workspace.run_id)
+
+
+def digest(project: str, call: Call[Any]) -> str:
+    """The digest of a call's vertex: of the project's name, the target's and its arguments, and nothing else."""
+    identity = "\0".join((project, call.key))
+    return f"blake3:{blake3(identity.encode(errors='surrogateescape')).hexdigest()}"

@@ -33,6 +33,7 @@ class Settings:
     summary: bool = False
     trace: Path | None = None
     timeline: Path | None = None
+    watch: bool = False
     words: tuple[str, ...] = ()
     typed: tuple[str, ...] = ()
 
@@ -72,6 +73,7 @@ OPTIONS = (
     Option(("--summary",), "summary", "Report at the end what took longest, and what was cached."),
     Option(("--trace",), "trace", "Write what ran when into this file, for Perfetto or chrome://tracing.", Path),
     Option(("--timeline",), "timeline", "Draw what ran when into this file, an SVG.", Path),
+    Option(("--watch",), "watch", "Run again when a file changes that the targets looked at, until Ctrl-C."),
 )
 
 NAMES = tuple(name for option in OPTIONS for name in option.names)

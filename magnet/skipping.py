@@ -135,7 +135,7 @@ class Skipper:
         self._loaded = code.loaded
         self._store = Store(self._cache / "objects")
         self._records = open_records(self._cache)
-        self._code, self._stale = self._read_code([code.magnetfile, *map(Path, _modules())])
+        self._code, self._stale = self._read_code([code.magnetfile, *map(Path, modules())])
         self._variables = {one.name: _digest(one.value) for one in code.variables}
         self._fetched: dict[tuple[str, str], Record] = {}
         self._recalled: dict[str, graph.Done] = {}
@@ -390,7 +390,7 @@ class Skipper:
 
     def _observed(self, asked_version: bool) -> str:
         """What the body was seen to depend on, though the key does not tell: the version, modules imported late."""
-        late, stale = self._read_code(path for path in map(Path, _modules()) if self._shown(path) not in self._code)
+        late, stale = self._read_code(path for path in map(Path, modules()) if self._shown(path) not in self._code)
         if stale:
             raise Lost(stale)
         if not asked_version and not late:
@@ -436,7 +436,7 @@ class Skipper:
         return os.path.relpath(os.path.realpath(path), self._root)
 
 
-def _modules() -> list[str]:
+def modules() -> list[str]:
     """The files of the modules that belong to no installed package, and not to magnet."""
     installed = (f"{os.path.dirname(os.__file__)}/", f"{os.path.dirname(__file__)}/")
     files = (getattr(module, "__file__", None) for name, module in tuple(sys.modules.items()) if name != "__main__")

@@ -20,7 +20,7 @@ class DryRun:
         for log in status.logs:
             if log.vertex != self._last:
                 self._last = log.vertex
-                print(f"# {self._trace.nodes[log.vertex].vertex.name}", file=self._out)
+                print(f"# {self._trace.nodes[log.vertex].path}", file=self._out)
             for line in lines(log):
                 print(line, file=self._out)
 

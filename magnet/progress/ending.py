@@ -6,7 +6,7 @@ from typing import TextIO
 
 from magnet.printing import plain
 from magnet.progress.board import summary
-from magnet.progress.trace import TAIL_LINES, Node, Trace
+from magnet.progress.trace import TAIL_LINES, Node, Trace, has_failed
 
 PLAIN_WIDTH = 80
 """The width of the summary where there is no terminal to measure."""
@@ -29,19 +29,22 @@ def print_end(trace: Trace, seen: Container[str], out: TextIO, now: int, width: 
 
 def failure(node: Node) -> list[str]:
     """The last lines of a target that failed, those of the step that failed first, as BuildKit frames them."""
-    step = next((child for child in node.children if child.vertex.error and not child.vertex.canceled), None)
+    step = next((child for child in node.children if not child.vertex.is_child and has_failed(child)), None)
     last = [step.vertex.name, *_last_lines(step)] if step else _last_lines(node)
-    return [*map(plain, ["------", f" > {node.vertex.name}:", *last, "------"])] if last else []
+    return [*map(plain, ["------", f" > {node.path}:", *last, "------"])] if last else []
 
 
 def warnings(trace: Trace, node: Node) -> list[str]:
     """What was warned of at a vertex, and where more is said of it."""
-    target = trace.target(node.vertex.digest).vertex.name
+    target = trace.target(node.vertex.digest)
     found = []
     for one in node.warnings:
         place = f"{one.file}:{one.range[0].start}: " if one.file and one.range else ""
-        step = "" if node.vertex.name == target else f"{node.vertex.name}: "
-        found += [f"warning: target `{target}`: {step}{place}{one.short}", *(f"  {line}" for line in one.detail)]
+        step = "" if node is target else f"{node.vertex.name}: "
+        found += [
+            f"warning: target `{target.path}`: {step}{place}{one.short}",
+            *(f"  {line}" for line in one.detail),
+        ]
         found += [f"hint: see {one.url}"] if one.url else []
     return [*map(plain, found)]
 

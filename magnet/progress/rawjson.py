@@ -1,8 +1,8 @@
 """Events as they are, for programs: BuildKit's JSON, one SolveStatus per line.
 
 The source of the format is client/graph.go of moby/buildkit: its names, its order, and what it leaves out where it is
-empty. Magnet's additions are `parent` and `took` (nanoseconds) of a vertex. Whoever was canceled has an error that ends
-in `context canceled`, which is how BuildKit's clients tell.
+empty. Magnet's additions are `parent`, `took` (nanoseconds), `child` and `skipped` of a vertex. Whoever was canceled
+has an error that ends in `context canceled`, which is how BuildKit's clients tell.
 """
 
 import json
@@ -70,6 +70,8 @@ def _vertex(vertex: Vertex) -> dict[str, Any]:
             "error": error,
             "parent": _text(vertex.parent),
             "took": vertex.took,
+            "skipped": _text(vertex.skipped),
+            "child": vertex.is_child,
         }
     )
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from magnet.progress.rows import shown, timed
-from magnet.progress.spans import own_time, steps
+from magnet.progress.spans import own_time, parts
 from magnet.progress.trace import Node, Trace, duration, mark, seconds
 
 LONGEST = 5
@@ -16,28 +16,27 @@ _LEAST = 50_000_000
 def report(trace: Trace, now: int, width: int) -> list[str]:
     """The lines of the report, none of them wider than that.
 
-    A target's own time is that without the time in which it waited for others; where the two differ, it is `1.2s of
-    3.4s`. The time saved is what cached targets took when they were done, as far as it is known.
+    A target's own time is that without the time in which it waited for others, or one in it ran; where the two differ,
+    it is `1.2s of 3.4s`. The time saved is what cached targets took when they were done, as far as it is known.
     """
-    parts = {one.vertex.digest: (target, one) for target in trace.targets for one in steps(target)}
+    targets = [node for node, _ in trace.all_targets]
+    steps = [one for target in trace.targets for one in parts(target) if not one.vertex.is_child]
 
     def own(node: Node) -> int:
         return own_time(trace, node, now)
 
     def target_row(node: Node) -> str:
         times = list(dict.fromkeys((seconds(own(node)), seconds(duration(node, now)))))
-        return timed(f"  {_named(node)}", " of ".join(times), width)
+        return timed(f"  {_named(node, node.path)}", " of ".join(times), width)
 
     def step_row(node: Node) -> str:
-        target, _ = parts[node.vertex.digest]
-        name = " ".join(filter(None, (mark(node.vertex), f"{target.vertex.name}: {node.vertex.name}")))
-        return timed(f"  {shown(name)}", seconds(duration(node, now)), width)
+        name = f"{trace.target(node.vertex.digest).path}: {node.vertex.name}"
+        return timed(f"  {_named(node, name)}", seconds(duration(node, now)), width)
 
-    found = [one for _, one in parts.values()]
     return [
-        *_slowest("Slowest targets:"[:width], trace.targets, own, target_row),
-        *_slowest("Slowest steps:"[:width], found, lambda node: duration(node, now), step_row),
-        _cached(trace.targets, found, now)[:width],
+        *_slowest("Slowest targets:"[:width], targets, own, target_row),
+        *_slowest("Slowest steps:"[:width], steps, lambda node: duration(node, now), step_row),
+        _cached(targets, steps, now)[:width],
     ]
 
 
@@ -46,15 +45,20 @@ def _slowest(title: str, nodes: Sequence[Node], time: Callable[[Node], int], row
     return [title, *map(row, slow)] if slow else []
 
 
-def _named(node: Node) -> str:
-    return " ".join(filter(None, (mark(node.vertex), shown(node.vertex.name))))
+def _named(node: Node, name: str) -> str:
+    return " ".join(filter(None, (mark(node.vertex), shown(name))))
 
 
-def _cached(targets: Sequence[Node], parts: Sequence[Node], now: int) -> str:
-    counts = ((targets, "target"), (parts, "step"))
+def _cached(targets: Sequence[Node], steps: Sequence[Node], now: int) -> str:
+    counts = ((targets, "target"), (steps, "step"))
     return f"Cached: {', '.join(_count(nodes, what) for nodes, what in counts if nodes or what == 'target')}" + _saved(
-        [node for node in targets if node.vertex.cached], now
+        [node for node in targets if node.vertex.cached and not _is_counted(node)], now
     )
+
+
+def _is_counted(node: Node) -> bool:
+    """Whether what a target saved is a part of what the one that it is in did."""
+    return node.outer is not None and node.outer.vertex.cached
 
 
 def _count(nodes: Sequence[Node], what: str) -> str:

@@ -36,7 +36,8 @@ def painted(row: Row) -> str:
 def vertex_row(node: Node, depth: int, now: int, width: int) -> Row:
     """A vertex, what became of it, and its time at the right edge; `depth` counts the vertexes that it is a part of."""
     vertex = node.vertex
-    name = " ".join(filter(None, (mark(vertex), shown(vertex.name))))
+    why = f"({shown(vertex.skipped)})" if vertex.skipped else ""
+    name = " ".join(filter(None, (mark(vertex), shown(vertex.name), why)))
     style = "" if vertex.completed is None else "canceled" if vertex.canceled else "error" if vertex.error else "done"
     return Row(timed(f"{_indent(depth)}{name}", seconds(duration(node, now)), width), style)
 

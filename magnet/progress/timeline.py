@@ -6,7 +6,7 @@ It has no script and no font of its own, and suits light and dark pages. A bar i
 from collections.abc import Iterator, Sequence
 from unicodedata import east_asian_width
 
-from magnet.progress.spans import Span, span, steps, waits
+from magnet.progress.spans import Span, parts, span, waits
 from magnet.progress.trace import Node, Trace, mark, seconds
 from magnet.values import frozen
 
@@ -69,7 +69,7 @@ class _Row:
 
 
 def timeline(trace: Trace, now: int) -> str:
-    """The picture; every target has a row, and every step one below it."""
+    """The picture; every target has a row, and every step and every target in it one below it."""
     rows, left_out = _chosen(list(_rows(trace, now)))
     begin = min((row.begin for row in rows), default=now)
     end = max((row.end for row in rows), default=now)
@@ -107,8 +107,9 @@ def _rows(trace: Trace, now: int) -> Iterator[_Row]:
         if target.vertex.completed is None and target.vertex.started is None:
             continue
         yield _Row(target, 0, *span(target, now), waits(trace, target, now))
-        for step in steps(target):
-            yield _Row(step, _depth(trace, step), *span(step, now))
+        for one in parts(target):
+            waited = waits(trace, one, now) if one.vertex.is_child else ()
+            yield _Row(one, _depth(trace, one), *span(one, now), waited)
 
 
 def _depth(trace: Trace, node: Node) -> int:
@@ -120,13 +121,19 @@ def _depth(trace: Trace, node: Node) -> int:
 
 def _chosen(rows: Sequence[_Row]) -> tuple[Sequence[_Row], int]:
     """The rows that are shown, and how many are not; targets come before steps, and the longest first."""
-    order = sorted(range(len(rows)), key=lambda index: (rows[index].depth > 0, rows[index].begin - rows[index].end))
+    order = sorted(
+        range(len(rows)), key=lambda index: (not _is_target(rows[index]), rows[index].begin - rows[index].end)
+    )
     kept = sorted(order[:MOST_ROWS])
     return [rows[index] for index in kept], len(rows) - len(kept)
 
 
+def _is_target(row: _Row) -> bool:
+    return not row.depth or row.node.vertex.is_child
+
+
 def _title(trace: Trace, length: int) -> str:
-    vertexes = [node.vertex for node in trace.targets]
+    vertexes = [node.vertex for node, _ in trace.all_targets]
     counts = {
         "cached": sum(one.cached for one in vertexes),
         "failed": len(trace.failed),
@@ -173,7 +180,7 @@ def _drawn(row: _Row, y: int, begin: int, scale: float) -> Iterator[str]:
     x, width = GUTTER + (row.begin - begin) * scale, max((row.end - row.begin) * scale, 1)
     indent = 14 * row.depth
     yield f"<g><title>{_xml(f'{vertex.name}: {time}')}</title>"
-    style = "step" if row.depth else "target"
+    style = "target" if _is_target(row) else "step"
     yield _label(_MARGIN + indent, y + 14, vertex.name, GUTTER - 2 * _MARGIN - indent, style)
     for at, stop, waiting in _parts(row):
         left, part = GUTTER + (at - begin) * scale, (stop - at) * scale

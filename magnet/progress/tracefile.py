@@ -60,9 +60,13 @@ def pieces(trace: Trace, node: Node, now: int, above: tuple[int, ...] = ()) -> I
         "error": _text(vertex.error),
         "inputs": [_text(trace.nodes[one].vertex.name) for one in vertex.inputs if one in trace.nodes],
     }
+    if vertex.skipped:
+        about["skipped"] = _text(vertex.skipped)
     if vertex.took is not None:
         about["took"] = vertex.took // 1000
-    yield Piece(_text(vertex.name), "step" if above else "target", *span(node, now), path, about)
+    yield Piece(
+        _text(vertex.name), "step" if above and not vertex.is_child else "target", *span(node, now), path, about
+    )
     for number, status in enumerate(node.statuses.values()):
         if (status.current or status.total) and (status.started or status.timestamp):
             yield _transfer(status, (*path, -number - 1), now)

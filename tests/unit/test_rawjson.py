@@ -19,7 +19,7 @@ def test_events_have_buildkits_fields_and_leave_out_what_it_leaves_out() -> None
     status = SolveStatus(
         vertexes=(
             Vertex("d1", "build"),
-            Vertex("d2", "[1/2] RUN x", ("d3",), TIME, TIME, True, "", False, "d1", 5),
+            Vertex("d2", "[1/2] RUN x", ("d3",), TIME, TIME, True, "", False, "d1", 5, skipped="`only_if` is false"),
             Vertex("d4", "b", error="interrupted", canceled=True),
             Vertex("d5", "c", error="context canceled", canceled=True),
         ),
@@ -43,6 +43,7 @@ def test_events_have_buildkits_fields_and_leave_out_what_it_leaves_out() -> None
                 "cached": True,
                 "parent": "d1",
                 "took": 5,
+                "skipped": "`only_if` is false",
             },
             {"digest": "d4", "name": "b", "error": "interrupted: context canceled"},
             {"digest": "d5", "name": "c", "error": "context canceled"},

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from magnet.buildfile import Call, Target, target
 from magnet.errors import Canceled, MagnetError, MagnetfileError, NeedFailed
+from magnet.policy import Policy
 from magnet.scheduler import Scheduler
 
 TIMEOUT = 10.0
@@ -39,6 +40,10 @@ def unused(t: Any) -> None:
 
 def calls(names: Iterable[str]) -> list[Call[Any]]:
     return [Call(Target(unused, name)) for name in names]
+
+
+def weighing(weights: Mapping[str, int], names: Iterable[str]) -> list[Call[Any]]:
+    return [Call(Target(unused, name, policy=Policy(weight=weights[name]))) for name in names]
 
 
 def finished(work: Callable[[], R], patience: float = TIMEOUT) -> R:
@@ -67,16 +72,16 @@ class Gauge:
         self.most = 0
 
     @contextmanager
-    def working(self, too_many: int = 0) -> Iterator[None]:
+    def working(self, too_many: int = 0, weight: int = 1) -> Iterator[None]:
         """At work for a block; where a number is too many, others get a chance to reach it."""
-        self._add(1)
+        self._add(weight)
         try:
             if too_many:
                 with self._changed:
                     self._changed.wait_for(lambda: self._now >= too_many, CHANCE)
             yield
         finally:
-            self._add(-1)
+            self._add(-weight)
 
     def _add(self, number: int) -> None:
         with self._changed:
@@ -486,6 +491,50 @@ def test_each_runs_once_after_what_it_needs_with_no_more_than_jobs_at_work(
         assert set(began) == expected
         assert set(ended) == {name for name in expected if reached(name)}
     assert gauge.most <= jobs
+
+
+@settings(deadline=None, phases=PHASES)
+@given(plans(), st.data(), st.integers(1, 4))
+def test_whatever_targets_weigh_all_of_them_run_and_together_no_more_than_jobs(
+    plan: Plan, data: st.DataObject, jobs: int
+) -> None:
+    weights = {name: data.draw(st.integers(1, 6), name) for name in plan}
+    gauge = Gauge()
+    ended: list[str] = []
+
+    def body(call: Call[Any]) -> None:
+        weight = min(weights[call.name], jobs)
+        with gauge.working(weight=weight):
+            pass
+        for group in plan[call.name]:
+            scheduler.need(call, weighing(weights, group))
+            with gauge.working(weight=weight):
+                pass
+        ended.append(call.name)
+
+    scheduler = Scheduler(body, jobs=jobs)
+    assert finished(lambda: scheduler.run(weighing(weights, plan)))
+    assert sorted(ended) == sorted(plan)
+    assert gauge.most <= jobs
+
+
+def test_what_weighs_more_waits_for_its_slots_and_is_not_overtaken() -> None:
+    weights = {"light": 1, "heavy": 2, "late": 1}
+    began: list[str] = []
+    asked = threading.Event()
+
+    def body(call: Call[Any]) -> None:
+        began.append(call.name)
+        if call.name == "light":
+            assert asked.wait(TIMEOUT)
+            time.sleep(CHANCE)  # in which another could overtake
+            assert began == ["light"]
+
+    scheduler = Scheduler(body, jobs=2)
+    wanted = weighing(weights, weights)
+    threading.Timer(CHANCE, asked.set).start()
+    assert finished(lambda: scheduler.run(wanted))
+    assert began == ["light", "heavy", "late"]
 
 
 @settings(deadline=None, phases=PHASES)
