@@ -18,7 +18,7 @@ HOME = "/home/ada"
 """What READMEs call the directory in which examples/ lies."""
 
 _BLOCK = re.compile(r"^```(?:console)?\n(\$ .*?)^```$", re.MULTILINE | re.DOTALL)
-_ENGINES = re.compile(r"^<!-- engines: (.*) -->$", re.MULTILINE)
+_NOTE = re.compile(r"^<!-- (engines|needs): (.*) -->$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -31,26 +31,27 @@ class Step:
 
 @dataclass(frozen=True)
 class Example:
-    """A directory of examples/: the steps of its README, and the engines on which they are done, if on any."""
+    """A directory of examples/: the steps of its README, the engines on which they are done, if on any, and what they need."""
 
     name: str
     steps: Sequence[Step]
     engines: Sequence[str] = ()
+    needs: Sequence[str] = ()
 
     def __str__(self) -> str:
         return self.name
 
 
 def examples() -> list[Example]:
-    """All examples whose README shows commands."""
-    return [_read(path.parent) for path in sorted(EXAMPLES.glob("*/README.md"))]
+    """All examples."""
+    return [read(path.parent.name) for path in sorted(EXAMPLES.glob("*/README.md"))]
 
 
-def _read(directory: Path) -> Example:
-    text = (directory / "README.md").read_text()
-    engines = _ENGINES.search(text)
+def read(name: str) -> Example:
+    """The example of that name."""
+    text = (EXAMPLES / name / "README.md").read_text()
     steps = [step for block in _BLOCK.findall(text) for step in _steps(block)]
-    return Example(directory.name, steps, engines[1].split() if engines else ())
+    return Example(name, steps, **{what: words.split() for what, words in _NOTE.findall(text)})
 
 
 def _steps(block: str) -> list[Step]:
@@ -70,27 +71,25 @@ def _without_blank_end(lines: Sequence[str]) -> Sequence[str]:
     return text.split("\n") if text else []
 
 
-def check(example: Example, place: Path, env: Mapping[str, str], steps: Sequence[Step] | None = None) -> Path:
-    """Run the steps in a copy of the example, each after the other in one shell; the directory of the copy.
-
-    A step that fails shows an error in the README.
-    """
-    root = _copy(example, place)
-    wanted = example.steps if steps is None else steps
-    for step, (code, said) in zip(wanted, _run(root, wanted, env), strict=True):
-        output = [line.replace(str(place), HOME) for line in said]
-        assert _is_as_shown(step.output, output), _shown(step, output)
-        assert (code == 0) != any(line.startswith("error: ") for line in step.output), (
-            f"{step.command}: exit code {code}"
-        )
-    return root
-
-
-def _copy(example: Example, place: Path) -> Path:
+def lay_out(example: Example, place: Path) -> Path:
+    """Copy the examples to a place, and return the directory of one of them."""
     # Where an example lies is a part of its project's name.
     subprocess.run(["git", "init", "--quiet", place], check=True, timeout=60)
     shutil.copytree(EXAMPLES, place / "examples", ignore=shutil.ignore_patterns("_build", "__pycache__"))
     return place / "examples" / example.name
+
+
+def check(root: Path, steps: Sequence[Step], env: Mapping[str, str]) -> None:
+    """Run the steps in the directory of an example, one after the other in one shell; each prints what is shown.
+
+    One that fails shows an error in the README.
+    """
+    for step, (code, said) in zip(steps, _run(root, steps, env), strict=True):
+        output = [line.replace(str(root.parents[1]), HOME) for line in said]
+        assert _is_as_shown(step.output, output), _shown(step, output)
+        assert (code == 0) != any(line.startswith("error: ") for line in step.output), (
+            f"{step.command}: exit code {code}"
+        )
 
 
 def environment(programs: Path, base: Mapping[str, str]) -> dict[str, str]:
@@ -151,7 +150,7 @@ _MASKED = (
     (r"\b(\d+h)?(\d+m)?\d+(\.\d+)?s\b", "DURATION"),
     (r"\b\d+(\.\d+)?[kMG]?B\b", "SIZE"),
     (r"^#\d+( \d+\.\d+)? ", "#N "),
-    (r"  +", " "),
+    (r"[ \t]+", " "),
 )
 
 
