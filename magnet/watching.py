@@ -19,7 +19,7 @@ from magnet.skipping import modules
 from magnet.values import frozen
 from magnet.watch import Watch
 
-AGAIN = "MAGNET_WATCHES"
+AGAIN = "_MAGNET_WATCHES"
 """The variable of the environment that tells the process which it names that it is not at its first run."""
 
 PAUSE = 0.25

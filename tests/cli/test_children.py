@@ -2,17 +2,12 @@
 
 import json
 import re
-import shutil
 import signal
-import subprocess
 import time
-from pathlib import Path
 
 import pytest
 
 from tests.cli.program import HEADER, Program, Result
-
-EXAMPLE = Path(__file__).parents[2] / "examples" / "multi_target"
 
 MAGNETFILE = """
 import threading
@@ -148,26 +143,6 @@ def project(magnet: Program) -> Program:
 def body(project: Program, log: str) -> str:
     """What a target printed, and how it ended."""
     return project.log(log).partition("-----\n")[2]
-
-
-def test_the_example_does_what_its_readme_shows(magnet: Program) -> None:
-    shutil.copytree(EXAMPLE, magnet.root, dirs_exist_ok=True, ignore=shutil.ignore_patterns("_build", "__pycache__"))
-    shown = EXAMPLE.joinpath("README.md").read_text().replace("v0.1.0", "v0.0.0-unversioned")
-    shown = shown.replace("_build/magnet/examples/multi_target", "_build/magnet/project")
-    blocks = [block for block in shown.split("```\n")[1::2] if block.startswith("$ ")]
-    steps = [step.partition("\n") for block in blocks for step in block.removeprefix("$ ").split("\n$ ")]
-    assert [command for command, _, _ in steps if command.startswith("magnet")] == [
-        "magnet multiple-targets",
-        "magnet tolerant",
-    ]
-    for command, _, output in steps:
-        if command.startswith("magnet "):
-            done = magnet(*command.split()[1:])
-            said = done.out + done.err
-            assert done.code == (1 if command == "magnet multiple-targets" else 0)
-        else:
-            said = magnet.settled(subprocess.check_output(["sh", "-c", command], cwd=magnet.root))
-        assert said.rstrip() == magnet.settled(output.encode()).rstrip(), command
 
 
 def test_a_failure_is_told_once_where_it_came_up_and_fails_the_targets_around_it(project: Program) -> None:

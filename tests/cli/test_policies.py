@@ -1,7 +1,6 @@
 """Limits of time, further tries, conditions and matrices, as the program has them."""
 
 import os
-import shutil
 import time
 from pathlib import Path
 
@@ -10,8 +9,6 @@ import pytest
 from magnet.policy import this_platform
 from tests.cli.program import HEADER, Program
 from tests.unit.fileserver import File, serving, stall
-
-EXAMPLE = Path(__file__).parents[2] / "examples" / "matrix"
 
 MAGNETFILE = '''
 import time
@@ -351,16 +348,6 @@ def test_an_error_in_a_condition_is_one_of_the_target(project: Program) -> None:
     assert (done.code, done.out) == (1, "")
     assert done.err.startswith("error: target `asks`: ZeroDivisionError: division by zero\n")
     assert "Traceback" not in done.err
-
-
-def test_the_example_does_what_its_readme_shows(magnet: Program) -> None:
-    shutil.copytree(EXAMPLE, magnet.root, dirs_exist_ok=True, ignore=shutil.ignore_patterns("_build", "drawer"))
-    block = EXAMPLE.joinpath("README.md").read_text().split("```\n")[1]
-    shown = block.replace("v0.1.0", "v0.0.0-unversioned").replace("magnet/examples/matrix", "magnet/project")
-    for step in shown.removeprefix("$ ").split("\n$ "):
-        command, _, output = step.partition("\n")
-        done = magnet(*command.split()[1:])
-        assert done.out + done.err == magnet.settled(f"{output.rstrip()}\n".encode()), command
 
 
 def test_a_matrix_is_a_target_for_each_combination(project: Program) -> None:
