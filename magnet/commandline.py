@@ -36,6 +36,7 @@ _SECTIONS: Mapping[str, Sequence[tuple[str, str]]] = {
         ("pyproject.toml", "[tool.magnet]: `backend`, `name` of the project, `log_runs` to keep."),
         ("_build/logs/latest", "The logs of the last run, a file for each target."),
         ("_build/magnet", "What is remembered of files, builds and outputs; it may be deleted at any time."),
+        ("~/.cache/magnet", "What was downloaded, for all projects; in XDG_CACHE_HOME where that is set."),
     ],
     "Exit status": [
         ("0", "All went well."),
