@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from magnet.errors import MagnetError, MagnetfileError, did_you_mean
-from magnet.model import this_machine
 from magnet.values import frozen
 
 Condition = Callable[[], bool] | bool
@@ -61,8 +60,7 @@ class Policy:
 
     def why_skipped(self) -> str:
         """Why the target is not to run here and now; nothing if it is. A function is asked each time."""
-        here = this_platform()
-        if self.platforms and not any(map(_has(here), self.platforms)):
+        if self.platforms and not any(map(_has(here := this_platform()), self.platforms)):
             return f"runs on {_either(self.platforms)}, not {here}"
         if callable(self.only_if):
             shown = _name(self.only_if) or "only_if"
@@ -96,6 +94,8 @@ def this_platform() -> str:
     >>> this_platform().count("/") >= 1
     True
     """
+    from magnet.model import this_machine  # few targets are for certain machines
+
     return f"{os.uname().sysname.lower()}/{str(this_machine()).partition('/')[2]}"
 
 
