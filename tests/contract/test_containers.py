@@ -75,7 +75,7 @@ def ended(t):
 
 @target
 def never(t):
-    t.start(IMAGE, "sleep", "100", health="echo not yet; false", wait="healthy", timeout=1, name={NAME!r})
+    t.start(IMAGE, "sleep", "100", health="echo not yet; false", wait="healthy", timeout=5, name={NAME!r})
 
 
 @target
@@ -152,7 +152,7 @@ def test_the_ways_in_which_a_container_can_be_useless_are_told_and_nothing_is_le
         "hint: what it printed is in the log of the target that started it\n"
     )
     assert project("never").error == (
-        f"error: target `never`: `{NAME}` was not healthy within 1 seconds\n  not yet\n"
+        f"error: target `never`: `{NAME}` was not healthy within 5 seconds\n  not yet\n"
         "hint: what it printed is in the log of the target that started it\n"
     )
     assert project("unknown").error == (
