@@ -199,11 +199,11 @@ def test_a_container_has_the_project_and_a_cache_that_stays_both_the_callers(tar
 
 
 def test_a_wider_root_shows_a_container_what_is_beside_the_project(target: Target) -> None:
-    go = Go(target.t)(image="golang:1", root="..", path="/work", relabel="shared")
+    go = Go(target.t)(image="golang:1", root="..", path="/project", relabel="shared")
     go.exec("go", "build", go.seen("../other/app"))
     assert target.calls == [("go", "build", "../other/app")]
-    assert target.last["mounts"][0] == Mount(target.root.parent, "/work", relabel="shared")
-    assert target.last["workdir"] == f"/work/{target.root.name}"
+    assert target.last["mounts"][0] == Mount(target.root.parent, "/project", relabel="shared")
+    assert target.last["workdir"] == f"/project/{target.root.name}"
 
 
 def test_what_is_not_said_anew_stays_as_it_was(target: Target) -> None:
