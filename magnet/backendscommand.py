@@ -59,8 +59,7 @@ def run(words: Sequence[str], root: Path, option: str | None, environ: Mapping[s
         codes.append(_show(root, option, environ, as_json=json or as_json))
 
     command = make_command(call)
-    with parameters.parsing(command, f"magnet {words[0]}", words[1:]) as context:
-        command.invoke(context)
+    parameters.invoke(command, words)
     return codes[0]
 
 

@@ -129,8 +129,7 @@ class _Group(click.Group):
 def run(words: Sequence[str], given: Given) -> int:
     """Do what the words say, the first of which is `cache`, and return the exit code."""
     group = _cache_group(given)
-    with parameters.parsing(group, f"magnet {words[0]}", words[1:]) as context:
-        group.invoke(context)
+    parameters.invoke(group, words)
     return 0
 
 

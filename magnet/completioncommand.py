@@ -29,8 +29,7 @@ def run(words: Sequence[str]) -> int:
         sys.stdout.write(completing.script(shell))
 
     command = make_command(call)
-    with parameters.parsing(command, f"magnet {words[0]}", words[1:]) as context:
-        command.invoke(context)
+    parameters.invoke(command, words)
     return 0
 
 

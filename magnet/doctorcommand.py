@@ -45,8 +45,7 @@ def run(words: Sequence[str], root: Path, *, given: str | None, as_json: bool = 
         codes.append(_examine(root, given, json=as_json or json))
 
     command = make_command(call)
-    with parameters.parsing(command, f"magnet {words[0]}", words[1:]) as context:
-        command.invoke(context)
+    parameters.invoke(command, words)
     return codes[0]
 
 

@@ -50,8 +50,7 @@ def run(
         show(load().variables, environ)
 
     command = make_command(call)
-    with parameters.parsing(command, f"magnet {words[0]}", words[1:]) as context:
-        command.invoke(context)
+    parameters.invoke(command, words)
     return 0
 
 

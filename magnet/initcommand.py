@@ -52,8 +52,7 @@ def run(words: Sequence[str], root: Path, *, given: Path | None = None, dry_run:
         _init(root, dry_run=is_dry or dry_run)
 
     command = make_command(call)
-    with parameters.parsing(command, f"magnet {words[0]}", words[1:]) as context:
-        command.invoke(context)
+    parameters.invoke(command, words)
     return 0
 
 

@@ -51,8 +51,7 @@ _LONGEST_HEADER = 1 << 16
 def run(words: Sequence[str], root: Path, *, as_json: bool = False) -> int:
     """Do what the words say, the first of which is `logs`, for the project at `root`; return the exit code."""
     command = _command(root, as_json=as_json)
-    with parameters.parsing(command, f"magnet {words[0]}", words[1:]) as context:
-        command.invoke(context)
+    parameters.invoke(command, words)
     return 0
 
 

@@ -371,6 +371,12 @@ def parsing(command: click.Command, name: str, words: Sequence[str]) -> Iterator
         raise Finished(done.exit_code) from done
 
 
+def invoke(command: click.Command, words: Sequence[str]) -> None:
+    """Do what the words say, the first of which is the name of one of magnet's own commands; as `parsing` raises."""
+    with parsing(command, f"magnet {words[0]}", words[1:]) as context:
+        command.invoke(context)
+
+
 def usage_error(error: click.UsageError, target: str = "", outer: Collection[str] = ()) -> UsageError:
     """What click says of a command line, or of the part of it that is a target's, as an error of magnet's."""
     prefix = f"target `{target}`: " if target else ""
